@@ -1,0 +1,182 @@
+"""Settings: one frozen dataclass for each table of edge.toml, and the reader that refuses what it does not know."""
+
+import socket
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from edge.errors import SettingsError
+
+T = TypeVar("T")
+
+
+def _within(table: str, name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        raise SettingsError(f"[{table}] {name} = {value!r}: expected {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    source: str = "demo"
+    """"demo", a camera ("0" or "/dev/video0"), a video file, or a folder of pictures."""
+    width: int = 640
+    """What the camera is asked for, pixels; it may deliver something else, which the log says."""
+    height: int = 480
+    fps: float = 30.0
+    """Frames a second asked of a camera, and the pace of the demo."""
+    pace: bool = True
+    """Play a file in its own time, as a camera would; false reads every frame, as fast as it goes."""
+
+    def __post_init__(self) -> None:
+        _within("camera", "width", self.width, 64, 7680)
+        _within("camera", "height", self.height, 64, 4320)
+        _within("camera", "fps", self.fps, 0.1, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    backend: Literal["litert", "mediapipe"] = "litert"
+    """Who runs BlazeFace: our own decoding on LiteRT, or the MediaPipe Tasks API (extra `mediapipe`)."""
+    range: Literal["short", "full"] = "short"
+    """"short" for faces within about 2 m, "full" for a room; full takes three times as long."""
+    min_score: float = 0.5
+    """A face below this detector score, 0 to 1, is no face."""
+    max_faces: int = 10
+    """The largest this many are read."""
+
+    def __post_init__(self) -> None:
+        _within("faces", "min_score", self.min_score, 0.05, 0.99)
+        _within("faces", "max_faces", self.max_faces, 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    path: Path | None = None
+    """The emotion model; none is the one that ships."""
+    threads: int = 1
+    """Threads of one interpreter; nets this small lose by more."""
+    abstain: float | None = None
+    """Below this confidence, 0 to 1, the outcome is "uncertain"; none is what the model's card says."""
+
+    def __post_init__(self) -> None:
+        _within("model", "threads", self.threads, 1, 64)
+        _within("model", "abstain", self.abstain, 0, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Outside these a face is not read: its label is "uncertain", with the reason."""
+
+    min_face_px: float = 36.0
+    """Width of the face's box, pixels ("small")."""
+    min_sharpness: float = 1.0
+    """Sharpness of the crop as `edge.perceive.sharpness` measures it, 0 and up ("blurred")."""
+    max_turn: float = 0.45
+    """How far the nose is off the eyes' middle, in eye distances ("turned")."""
+
+    def __post_init__(self) -> None:
+        _within("limits", "min_face_px", self.min_face_px, 0, 4000)
+        _within("limits", "min_sharpness", self.min_sharpness, 0, 1000)
+        _within("limits", "max_turn", self.max_turn, 0, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    min_iou: float = 0.3
+    """A face belongs to a track whose predicted box it overlaps by this much, 0 to 1."""
+    lost_seconds: float = 1.0
+    """A track not seen for so long has ended."""
+    confirm_frames: int = 3
+    """A track counts once it was seen in so many frames: a detector's flicker is no person."""
+
+    def __post_init__(self) -> None:
+        _within("track", "min_iou", self.min_iou, 0.05, 0.95)
+        _within("track", "lost_seconds", self.lost_seconds, 0.05, 60)
+        _within("track", "confirm_frames", self.confirm_frames, 1, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    smooth_seconds: float = 0.4
+    """Time constant of the exponential mean over a track's scores."""
+    margin: float = 0.1
+    """A new label must lead the present one by this much probability, 0 to 1 (hysteresis)."""
+    dwell_seconds: float = 0.6
+    """A new label must lead for so long before it is an event."""
+    device: str = field(default_factory=socket.gethostname)
+    """The name in each event record."""
+    path: Path | None = None
+    """File that the events are appended to, as JSON lines; none is standard output."""
+    report_seconds: float = 10.0
+    """How often the log has a line of speed; 0 is never."""
+
+    def __post_init__(self) -> None:
+        _within("events", "smooth_seconds", self.smooth_seconds, 0, 60)
+        _within("events", "margin", self.margin, 0, 0.9)
+        _within("events", "dwell_seconds", self.dwell_seconds, 0, 60)
+        _within("events", "report_seconds", self.report_seconds, 0, 86400)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set; the defaults work."""
+
+    camera: Camera = field(default_factory=Camera)
+    faces: Faces = field(default_factory=Faces)
+    model: Model = field(default_factory=Model)
+    limits: Limits = field(default_factory=Limits)
+    track: Track = field(default_factory=Track)
+    events: Events = field(default_factory=Events)
+
+
+def read(path: Path) -> Settings:
+    """The settings in a TOML file; SettingsError names the file, the table and the name that is wrong."""
+    try:
+        return build(Settings, tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: no valid TOML: {error}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def build(kind: type[T], given: dict[str, Any], table: str = "") -> T:
+    """A dataclass from a table of TOML; refuses names and types that it does not have."""
+    kinds = typing.get_type_hints(kind)
+    known = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # every `kind` here is a dataclass
+    for name in given:
+        if name not in known:
+            guess = get_close_matches(name, known, 1)
+            hint = f"; did you mean {guess[0]!r}?" if guess else ""
+            raise SettingsError(f"{_place(table)}unknown name {name!r}{hint} There are: {', '.join(known)}")
+    return kind(**{name: _value(kinds[name], value, table, name) for name, value in given.items()})
+
+
+def _place(table: str) -> str:
+    return f"[{table}] " if table else ""
+
+
+def _value(kind: Any, value: Any, table: str, name: str) -> Any:
+    """`value` as `kind`: a table, a whole number for a float, text for a path; SettingsError for what does not fit."""
+    if is_dataclass(kind):
+        if isinstance(value, dict):
+            return build(typing.cast(type, kind), value, name)
+        raise SettingsError(f"{name} = {value!r}: expected a table [{name}]")
+    options = typing.get_args(kind)
+    if typing.get_origin(kind) is Literal:
+        if value in options:
+            return value
+        raise SettingsError(f"{_place(table)}{name} = {value!r}: expected one of {', '.join(map(repr, options))}")
+    wanted = options[0] if typing.get_origin(kind) is types.UnionType else kind
+    if wanted is float and type(value) is int:
+        return float(value)
+    if wanted is Path and isinstance(value, str):
+        return Path(value)
+    if type(value) is wanted:
+        return value
+    raise SettingsError(f"{_place(table)}{name} = {value!r}: expected {wanted.__name__}")

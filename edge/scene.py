@@ -1,0 +1,109 @@
+"""What flows through the pipeline: Frame, Face, Reading, Scene. All frozen, so threads share them without locks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract import GROUP_OF, UNCERTAIN
+
+Point = tuple[float, float]
+"""x and y in the frame, pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture from a source.
+
+    pixels       (height, width, 3) uint8, RGB; never written to after it was made
+    captured_at  when the picture came to be, seconds of time.monotonic()
+    number       counts the source's pictures from 0; a gap is a dropped frame
+    took_ms      what reading and decoding it took, milliseconds
+    name         the file it came from, where that means something
+    """
+
+    pixels: NDArray[np.uint8]
+    captured_at: float
+    number: int
+    took_ms: float = 0.0
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in the frame, pixels; right and bottom are exclusive. It may reach outside the frame."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def area(self) -> float:
+        """Square pixels; 0 for a box turned inside out."""
+        return max(0.0, self.width) * max(0.0, self.height)
+
+    def iou(self, other: "Box") -> float:
+        """Intersection over union, 0 (apart) to 1 (the same)."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A person's face as the detector found it: score 0 to 1 and key points; right and left are the person's own."""
+
+    box: Box
+    score: float
+    right_eye: Point
+    left_eye: Point
+    nose: Point
+    mouth: Point
+    right_ear: Point
+    left_ear: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What we think of one face in one frame.
+
+    track       number of the same face over time, from 1; never reused in a run
+    label       a canonical emotion name, or "uncertain"
+    confidence  calibrated probability of the likeliest label, 0 to 1
+    scores      probability of each label of the model, summing to 1; empty when the face was not read
+    reason      why the label is "uncertain": "small", "blurred", "turned" or "unsure"; else empty
+    """
+
+    track: int
+    face: Face
+    label: str
+    confidence: float
+    scores: Mapping[str, float]
+    reason: str = ""
+
+    @property
+    def group(self) -> str:
+        """positive, neutral, negative, or uncertain."""
+        return GROUP_OF.get(self.label, UNCERTAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A frame and what was found in it; `took_ms` says what each step cost, in milliseconds."""
+
+    frame: Frame
+    readings: tuple[Reading, ...]
+    took_ms: Mapping[str, float] = field(default_factory=dict)
