@@ -17,7 +17,9 @@ class Frame:
     """One picture from a source.
 
     pixels       (height, width, 3) uint8, RGB; never written to after it was made
-    captured_at  when the picture came to be, seconds of time.monotonic()
+    captured_at  when the picture came to be, seconds of time.monotonic(); latency is counted from here
+    moment       when it happened, seconds on the source's own clock: captured_at for a camera, the place in the
+                 film for a file, which may be read faster than it plays; tracks and events go by it
     number       counts the source's pictures from 0; a gap is a dropped frame
     took_ms      what reading and decoding it took, milliseconds
     name         the file it came from, where that means something
@@ -25,6 +27,7 @@ class Frame:
 
     pixels: NDArray[np.uint8]
     captured_at: float
+    moment: float
     number: int
     took_ms: float = 0.0
     name: str = ""

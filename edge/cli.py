@@ -1,0 +1,174 @@
+"""The command line: what was asked becomes settings, and each subcommand is handed to the module that does it."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from edge import __version__, config
+from edge.errors import EmotionEdgeError
+
+DESCRIPTION = """Find faces, read their expressions, tell what changed.
+
+  emotion-edge run --source demo        the built-in clip
+  emotion-edge run --source 0 --window  the first camera, with a picture
+  emotion-edge image photo.jpg          one photo
+  emotion-edge doctor                   does everything work here?
+
+Events go to standard output as JSON lines, everything else to standard error. No picture is stored or sent, unless
+you ask for --record. An expression is not a feeling: do not judge people by it, least of all at work or in school."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when all went well or a stop was asked for, 1 when a check failed, 2 for what the user can mend."""
+    try:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, _interrupt)
+        given = _parser().parse_args(argv)
+        _log_to_stderr(given.verbose)
+        return int(given.do(given))
+    except KeyboardInterrupt:
+        return 0
+    except EmotionEdgeError as error:
+        print(f"emotion-edge: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output went away; nothing is left to tell it, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """SIGTERM and Ctrl-C are one: the first interrupts, what comes while we close is passed over."""
+    ignore_signals()
+    raise KeyboardInterrupt
+
+
+def ignore_signals() -> None:
+    """From here on a stop is under way."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+
+
+def _log_to_stderr(verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="emotion-edge", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"emotion-edge {__version__}")
+    parser.add_argument("--verbose", action="store_true", help="log more")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_run(_command(commands, "run", _run, "watch a camera, a video, a folder of pictures, or the demo"))
+    _add_image(_command(commands, "image", _image, "read the faces in photos"))
+    _add_models(_command(commands, "models", _models, "what a model file says of itself"))
+    _command(commands, "cameras", _cameras, "list the cameras")
+    doctor = _command(commands, "doctor", _doctor, "check this machine and say what to do")
+    _add_settings(doctor)
+    _add_source(doctor)
+    return parser
+
+
+def _command(commands: Any, name: str, do: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    parser.set_defaults(do=do)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML), see systemd/edge.toml")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="emotion model instead of the one that ships")
+    parser.add_argument("--backend", choices=("litert", "mediapipe"), help="who runs the face detector")
+    parser.add_argument("--range", choices=("short", "full"), help="faces within 2 m, or in the whole room")
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--source", help='"demo", a camera (0, /dev/video0), a video file or a folder of pictures')
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_settings(parser)
+    _add_source(parser)
+    parser.add_argument("--events", type=Path, metavar="FILE", help="append events here instead of standard output")
+    parser.add_argument("--no-pace", action="store_true", help="read every frame of a file, as fast as it goes")
+    parser.add_argument("--window", action="store_true", help="show the picture (q or Esc quits)")
+    parser.add_argument("--record", type=Path, metavar="FILE.mp4", help="STORE the picture, with labels, as a video")
+
+
+def _add_image(parser: argparse.ArgumentParser) -> None:
+    _add_settings(parser)
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="photos, or folders of them")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_const", const="json", dest="form", help="one JSON object a photo")
+    form.add_argument("--csv", action="store_const", const="csv", dest="form", help="image_path,emotion,... a face")
+    parser.set_defaults(form="table")
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: the model that ships")
+    parser.add_argument("--json", action="store_true", help="the whole card")
+
+
+def settings_of(given: argparse.Namespace) -> config.Settings:
+    """The settings file, with the flags over it."""
+    settings = config.read(given.config) if given.config else config.Settings()
+    changes: dict[str, dict[str, Any]] = {
+        "camera": {"source": getattr(given, "source", None), "pace": False if getattr(given, "no_pace", False) else None},
+        "faces": {"backend": given.backend, "range": given.range},
+        "model": {"path": given.model},
+        "events": {"path": getattr(given, "events", None)},
+    }
+    for table, values in changes.items():
+        said = {name: value for name, value in values.items() if value is not None}
+        settings = replace(settings, **{table: replace(getattr(settings, table), **said)})
+    return settings
+
+
+def _run(given: argparse.Namespace) -> int:
+    from edge.run import run
+
+    run(settings_of(given), window=given.window, record=given.record, closing=ignore_signals)
+    return 0
+
+
+def _image(given: argparse.Namespace) -> int:
+    from edge.photos import print_photos
+
+    return print_photos(given.files, settings_of(given), given.form)
+
+
+def _models(given: argparse.Namespace) -> int:
+    from edge.classifier import SHIPPED
+    from edge.contract import read_card, read_model_file
+
+    for path in given.files or [SHIPPED]:
+        card = read_card(read_model_file(path), str(path))
+        print(card.to_json() if given.json else f"{path}\n{card.summary()}")
+    return 0
+
+
+def _cameras(given: argparse.Namespace) -> int:
+    from edge.sources.camera import list_cameras
+
+    found = list_cameras()
+    for path, name in found:
+        print(f"{path}\t{name}")
+    if not found:
+        print("no camera: /dev/video* is empty; is it plugged in, and is this user in the group `video`?", file=sys.stderr)
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from edge.doctor import print_checks
+
+    return print_checks(settings_of(given))

@@ -1,0 +1,94 @@
+"""Photos read one by one: a table for people, JSON lines or CSV for programs."""
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edge import config
+from edge.classifier import SHIPPED, Classifier
+from edge.errors import EmotionEdgeError, SourceError
+from edge.faces import face_finder
+from edge.perceive import Reader
+from edge.scene import Frame, Reading
+from edge.sources.folder import PICTURE_SUFFIXES, read_picture
+
+
+def print_photos(files: Sequence[Path], settings: config.Settings, form: str) -> int:
+    """Print each face's reading as "table", "json" or "csv"; 2 if any of the files could not be read."""
+    classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+    reader = Reader(classifier, settings.limits, settings.model.abstain)
+    finder = face_finder(settings.faces)
+    write = _CsvRows(reader.labels) if form == "csv" else {"table": _table, "json": _json}[form]
+    failed = False
+    for number, path in enumerate(_pictures(files)):
+        try:
+            pixels = read_picture(path)
+        except EmotionEdgeError as error:
+            failed = True
+            print(f"emotion-edge: {error}", file=sys.stderr)
+            continue
+        now = time.monotonic()
+        faces = finder.find(Frame(pixels, captured_at=now, moment=now, number=number, name=str(path)))
+        write(path, [reader.read(pixels, face, track) for track, face in enumerate(faces, 1)])
+    finder.close()
+    return 2 if failed else 0
+
+
+def _pictures(files: Sequence[Path]) -> Iterator[Path]:
+    """The files, and in place of a folder the pictures in it by name."""
+    for path in files:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURE_SUFFIXES)
+        if not inside:
+            raise SourceError(f"{path}: a folder without pictures: expected {', '.join(sorted(PICTURE_SUFFIXES))}")
+        yield from inside
+
+
+def _table(path: Path, readings: Sequence[Reading]) -> None:
+    for each in readings:
+        why = f" ({each.reason})" if each.reason else ""
+        best = ", ".join(f"{label} {score:.0%}" for label, score in _top(each))
+        box = each.face.box
+        print(f"{path}\tface {each.track}\t{box.width:.0f} px\t{each.label}{why}\t{best}")
+    if not readings:
+        print(f"{path}\tno face")
+
+
+def _top(reading: Reading, most: int = 3) -> list[tuple[str, float]]:
+    return sorted(reading.scores.items(), key=lambda each: -each[1])[:most]
+
+
+def _json(path: Path, readings: Sequence[Reading]) -> None:
+    print(json.dumps({"image_path": str(path), "faces": [_as_object(each) for each in readings]}))
+
+
+def _as_object(reading: Reading) -> dict[str, object]:
+    box = reading.face.box
+    return {
+        "emotion": reading.label,
+        "group": reading.group,
+        "confidence": round(reading.confidence, 4),
+        "reason": reading.reason,
+        "scores": {label: round(score, 4) for label, score in reading.scores.items()},
+        "box_px": [round(each, 1) for each in (box.left, box.top, box.right, box.bottom)],
+    }
+
+
+class _CsvRows:
+    """One row a face under a heading; a photo without a face has a row with no emotion."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels, self._writer = labels, csv.writer(sys.stdout, lineterminator="\n")
+        self._writer.writerow(("image_path", "emotion", "confidence", "reason", *labels))
+
+    def __call__(self, path: Path, readings: Sequence[Reading]) -> None:
+        for each in readings:
+            scores = [f"{each.scores[label]:.4f}" if each.scores else "" for label in self._labels]
+            self._writer.writerow((path, each.label, f"{each.confidence:.4f}", each.reason, *scores))
+        if not readings:
+            self._writer.writerow((path, "", "", "no face", *[""] * len(self._labels)))
