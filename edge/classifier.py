@@ -47,9 +47,13 @@ class Classifier:
 
     def logits(self, face: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(labels,) raw outputs for one crop of (side, side, channels)."""
-        self._interpreter.set_tensor(self._input, self._of_level[face][np.newaxis])
+        self._interpreter.set_tensor(self._input, self.tensor(face)[np.newaxis])
         self._interpreter.invoke()
         return _real(self._interpreter.get_tensor(self._output)[0], self.card.quant_out)
+
+    def tensor(self, face: NDArray[np.uint8]) -> NDArray[Any]:
+        """What the network is given for a crop: as `to_input`, then int8 if the model is."""
+        return self._of_level[face]
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Softmax of (labels,) logits at the card's temperature."""

@@ -69,11 +69,11 @@ class Perceiver:
         tracked = time.perf_counter()
         readings = [self._reader.read(frame.pixels, each.face, each.track) for each in tracks.seen if each.confirmed]
         read = time.perf_counter()
-        settled, events = self._settler.update(readings, tracks.ended, frame)
+        took = {"detect": found - began, "track": tracked - found, "classify": read - tracked}
+        took_ms = {step: seconds * 1000 for step, seconds in took.items()}
+        settled, events = self._settler.update(readings, tracks.ended, frame, took_ms)
         self._hand_on(events)
-        ended = time.perf_counter()
-        took_ms = {"detect": found - began, "track": tracked - found, "classify": read - tracked, "settle": ended - read}
-        return Scene(frame, settled, {step: seconds * 1000 for step, seconds in took_ms.items()})
+        return Scene(frame, settled, took_ms | {"settle": (time.perf_counter() - read) * 1000})
 
     def close(self) -> None:
         """Tell of the end of every track that is still there, and let the detector go."""

@@ -1,90 +1,34 @@
 """Put the model's card into the `.tflite`, by the TFLite metadata convention, so that other tools can read it too.
 
-The convention (tensorflow.org/lite/models/metadata): a flatbuffer named TFLITE_METADATA among the model's buffers
-describes the tensors; the files that it names are a ZIP archive behind the model.
+The convention (ai.google.dev/edge/litert/models/metadata): a flatbuffer named TFLITE_METADATA among the model's
+buffers describes the tensors; the files that it names are a ZIP archive behind the model.
 """
 
 import hashlib
 import io
 import zipfile
 from dataclasses import replace
-from typing import Any
-
-import flatbuffers
-import numpy as np
-from ai_edge_litert import schema_py_generated as model_schema
-from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 
 from edge.contract import CARD_NAME, LABELS_NAME, ModelCard
 
-LICENCE = "Apache-2.0; trained on FER2013 (research and education) with FER+ votes (MIT)"
-
 
 def attach(network: bytes, card: ModelCard) -> bytes:
-    """The network with its card; the card's `model_sha256` is filled in."""
-    described = _with_buffer(network, "TFLITE_METADATA", _metadata(card))
+    """A converter's network with metadata and card; the card's `model_sha256` is filled in."""
+    from quantize.metadata import described
+
+    return _zipped(described(network, card), card)
+
+
+def recarded(file: bytes, card: ModelCard) -> bytes:
+    """A file that has a card, with another one; the network's bytes stay."""
+    with zipfile.ZipFile(io.BytesIO(file)) as files:
+        return _zipped(file[: min(entry.header_offset for entry in files.infolist())], card)
+
+
+def _zipped(described: bytes, card: ModelCard) -> bytes:
     card = replace(card, model_sha256=hashlib.sha256(described).hexdigest())
     archive = io.BytesIO(described)
     with zipfile.ZipFile(archive, "a") as files:
         for name, text in ((LABELS_NAME, "\n".join(card.labels) + "\n"), (CARD_NAME, card.to_json())):
             files.writestr(zipfile.ZipInfo(name), text)
     return archive.getvalue()
-
-
-def _with_buffer(network: bytes, name: str, content: bytes) -> bytes:
-    model = model_schema.ModelT.InitFromPackedBuf(network)
-    buffer, entry = model_schema.BufferT(), model_schema.MetadataT()
-    buffer.data = np.frombuffer(content, np.uint8)
-    entry.name, entry.buffer = name, len(model.buffers)
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or []), entry]
-    return _packed(model, b"TFL3")
-
-
-def _packed(table: Any, identifier: bytes) -> bytes:
-    builder = flatbuffers.Builder(0)
-    builder.Finish(table.Pack(builder), identifier)
-    return bytes(builder.Output())
-
-
-def _metadata(card: ModelCard) -> bytes:
-    graph = schema.SubGraphMetadataT()
-    graph.inputTensorMetadata, graph.outputTensorMetadata = [_face(card)], [_logits()]
-    model = schema.ModelMetadataT()
-    model.name, model.version, model.license = card.name, card.version, LICENCE
-    model.description = f"Facial expression of one face; {CARD_NAME} in this file says how to prepare it."
-    model.subgraphMetadata = [graph]
-    model.associatedFiles = [_file(CARD_NAME, "The model card", schema.AssociatedFileType.DESCRIPTIONS)]
-    model.minParserVersion = "1.0.0"
-    return _packed(model, b"M001")
-
-
-def _face(card: ModelCard) -> Any:
-    """The input: its colours, and (pixel - mean) / std as `contract.scale_pixels` does it."""
-    normal, unit = schema.NormalizationOptionsT(), schema.ProcessUnitT()
-    spec = card.input
-    normal.std = [255 / (spec.high - spec.low)] * spec.channels
-    normal.mean = [-spec.low * normal.std[0]] * spec.channels
-    unit.optionsType, unit.options = schema.ProcessUnitOptions.NormalizationOptions, normal
-    colours, content = schema.ImagePropertiesT(), schema.ContentT()
-    grey = spec.channels == 1
-    colours.colorSpace = schema.ColorSpaceType.GRAYSCALE if grey else schema.ColorSpaceType.RGB
-    content.contentPropertiesType, content.contentProperties = schema.ContentProperties.ImageProperties, colours
-    tensor = schema.TensorMetadataT()
-    tensor.name, tensor.description, tensor.content, tensor.processUnits = "face", "One face", content, [unit]
-    return tensor
-
-
-def _logits() -> Any:
-    kind, content = schema.FeaturePropertiesT(), schema.ContentT()
-    content.contentPropertiesType, content.contentProperties = schema.ContentProperties.FeatureProperties, kind
-    tensor = schema.TensorMetadataT()
-    tensor.name, tensor.description, tensor.content = "logits", "One logit a label; softmax is the reader's", content
-    tensor.associatedFiles = [_file(LABELS_NAME, "The labels in order", schema.AssociatedFileType.TENSOR_AXIS_LABELS)]
-    return tensor
-
-
-def _file(name: str, description: str, kind: int) -> Any:
-    file = schema.AssociatedFileT()
-    file.name, file.description, file.type = name, description, kind
-    return file

@@ -1,5 +1,6 @@
 """The chain from a trained run to the file that ships: calibrate, convert, compare, gate, measure once, write."""
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, replace
@@ -14,9 +15,11 @@ from edge import interpreter
 from edge.classifier import Classifier
 from edge.contract import InputSpec, ModelCard, Quantization, crop, scale_pixels
 from quantize import convert, samples
-from quantize.card import attach
+from quantize.card import attach, recarded
+from quantize.page import model_page
 from train import data, metrics
 
+CALIBRATION_LIST = Path(__file__).parent / "calibration.csv"
 SIZE_LIMIT_BYTES = 1_000_000
 LOSS_LIMIT = 0.005
 """How much accuracy int8 may lose against float on the validation faces, share."""
@@ -68,20 +71,31 @@ def promote(paths: list[Path], run: Path, out: Path, reports: Path, version: str
         return reasons
 
     card = _calibrated(card, by_int8, validation)
-    as_float = replace(card, quant_in=None, quant_out=None)
+    int8_file, float_file = attach(int8_file, card), attach(float_file, replace(card, quant_in=None, quant_out=None))
     measured: dict[str, Any] = {"gate": asdict(compared)}
     for name, split, file in (
-        ("validation", "validation", attach(int8_file, card)),
-        ("test", "test", attach(int8_file, card)),
-        ("test-float", "test", attach(float_file, as_float)),
+        ("validation", "validation", int8_file),
+        ("test-float", "test", float_file),
+        ("test", "test", int8_file),
     ):
         figures = measure(Classifier(file, name), data.judged(faces, split), run / "manifest.txt")
         metrics.write(figures, reports / f"{out.stem}-{name}", f"{out.stem} {version}: FER+ {name}")
         measured[name] = _headline(figures)
-    samples.write_list(chosen, Path(__file__).parent / "calibration.csv")
+    _write(out, reports, int8_file, replace(card, measured=measured), figures)
+    samples.write_list(chosen, CALIBRATION_LIST)
     metrics.draw_history(json.loads((run / "history.json").read_text()), reports / f"{out.stem}-history.png")
-    _write_whole(out, attach(int8_file, replace(card, measured=measured)))
     return []
+
+
+def _write(out: Path, reports: Path, file: bytes, card: ModelCard, figures: dict[str, Any]) -> None:
+    """The file, whole or not at all, and its page."""
+    content = recarded(file, card)
+    aside = out.with_suffix(".tmp")
+    aside.write_bytes(content)
+    os.replace(aside, out)
+    sha256 = hashlib.sha256(content).hexdigest()
+    page = model_page(card, out.name, content, sha256, figures["per_label"])
+    (reports / f"{out.stem}.md").write_text(page)
 
 
 def converted(run: Path, chosen: data.FaceSet, name: str, version: str) -> tuple[bytes, bytes, ModelCard]:
@@ -162,9 +176,3 @@ def _origin(description: dict[str, Any], chosen: data.FaceSet) -> dict[str, Any]
 def _headline(figures: dict[str, Any]) -> dict[str, Any]:
     names = ("n", "accuracy", "interval_95", "balanced_accuracy", "macro_f1", "expected_calibration_error", "abstain")
     return {name: figures[name] for name in names} | {"without_copies": figures["without_copies"]["accuracy"]}
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    aside = path.with_suffix(".tmp")
-    aside.write_bytes(content)
-    os.replace(aside, path)

@@ -1,0 +1,86 @@
+"""What a figure was measured on: processor, clocks, temperature, versions, commit."""
+
+import os
+import platform
+import subprocess
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from edge.interpreter import runtime_name
+
+CPU = Path("/sys/devices/system/cpu")
+PACKAGES = ("emotion-edge", "numpy", "opencv-python-headless", "mediapipe")
+
+
+def facts() -> dict[str, Any]:
+    """Everything about this machine that a figure depends on; null where the platform does not tell."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "board": _text(Path("/proc/device-tree/model")),
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "system": platform.platform(),
+        "governor": _text(CPU / "cpu0/cpufreq/scaling_governor"),
+        "frequency_khz": _text(CPU / "cpu0/cpufreq/scaling_cur_freq"),
+        "temperature_c": temperature_c(),
+        "throttled": _output("vcgencmd", "get_throttled"),
+        "load_average": os.getloadavg(),
+        "python": platform.python_version(),
+        "interpreter": runtime_name(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _output("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"),
+    }
+
+
+def temperature_c() -> float | None:
+    """Of the processor, degrees Celsius, where the kernel tells it."""
+    text = _text(Path("/sys/class/thermal/thermal_zone0/temp"))
+    return int(text) / 1000 if text else None
+
+
+def warnings(found: dict[str, Any]) -> list[str]:
+    """Why these figures deserve doubt."""
+    doubts = []
+    if found["governor"] not in (None, "performance"):
+        doubts.append(f"the CPU governor is {found['governor']!r}: expected 'performance'")
+    if found["load_average"][0] > 0.5 * found["cores"]:
+        doubts.append(f"the load average is {found['load_average'][0]:.1f}: something else is running")
+    if found["throttled"] not in (None, "throttled=0x0"):
+        doubts.append(f"{found['throttled']}: the board is or was throttled")
+    return doubts
+
+
+def process_cpu_seconds() -> float:
+    """CPU time that this process has used, all threads, user and system."""
+    return time.process_time()
+
+
+def _processor() -> str | None:
+    lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "CPU part"))]
+    return named[0] if named else None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip("\0\n ") or None
+    except OSError:
+        return None
+
+
+def _output(*command: str) -> str | None:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,236 @@
+"""Sinks: where EmotionEvents go."""
+
+import errno
+import json
+import logging
+import os
+import re
+import secrets
+import select
+import stat
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from edge.errors import OutputError
+from edge.events import EmotionEvent
+
+log = logging.getLogger(__name__)
+
+HOLD = 1000
+"""So many records wait in memory (under half a megabyte) while the file cannot be written; older ones are lost."""
+
+COMPLAIN_SECONDS = 60.0
+"""While writing fails, the log says so at most this often."""
+
+CLOSING_SECONDS = 2.0
+"""How long close() waits for a slow reader of a pipe to take the rest."""
+
+TAIL_BYTES = 64 * 1024
+"""How much of an existing file's end is searched for the last `seq`; a record has about 450 bytes."""
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class JsonLines:
+    """Appends each event to a file or a standard stream as one line of JSON, one `write` call each, without waiting.
+
+    Fields of a record:
+        v           1, the version of this format
+        seq         counts the records from 1; goes on where an existing file ends; a gap is a lost record
+        ts          wall time when the record was made, UTC; ts - age is when the picture was captured
+        mono_ns     when the picture was captured, nanoseconds of the monotonic clock since this boot
+        boot        names the boot (first 8 digits of Linux's boot id): mono_ns compares only within one
+        latency_ms  age: from the picture's capture to this record. publish: how long the write before this one took
+                    (its own cannot be known yet). Between them what the steps took, as the event has it
+        and what EmotionEvent says; box is [x, y, width, height]; valence and arousal are null: nothing measures them
+
+    When writing fails (full disk, a reader that went away or does not read), records are held in memory and tried
+    again, in order, with each next event: `held` says how many wait. Those beyond HOLD, or still held at close(), are
+    counted in `lost`. What was written in part is completed later, so no two records share a line. A last line
+    torn by a power cut stays as it is; the next record begins on a line of its own.
+
+    One writer for a file: a second one would repeat its `seq`.
+    """
+
+    def __init__(
+        self,
+        target: Path | IO[Any],
+        device: str,
+        model: str,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """A path to append to, or an open stream with a file descriptor, which stays open; OutputError if it cannot be.
+
+        `device` and `model` ("name@version#hash") are repeated in each record; `monotonic` and `wall` give seconds.
+        """
+        self._device, self._model, self._monotonic, self._wall = device, model, monotonic, wall
+        self._boot = _boot_id()
+        self._owned = isinstance(target, Path)
+        self._fd, self._seq, torn = _opened(target) if isinstance(target, Path) else (_descriptor(target), 0, False)
+        self._name = str(target) if isinstance(target, Path) else "standard output"
+        self._opening = b"\n" if torn else b""
+        self._rest = b""  # of the line that is being written
+        self._held: deque[bytes] = deque()
+        self._publish_ms = 0.0
+        self._complained_at = -COMPLAIN_SECONDS
+        self._told = 0  # errno of the trouble that the log last told of, 0 when all is well
+        self.lost = 0
+
+    @property
+    def held(self) -> int:
+        """Records that wait for the file to be writable again."""
+        return len(self._held) + bool(self._rest)
+
+    def write(self, event: EmotionEvent) -> None:
+        """Append the event, with those held before it; returns at once and never raises for a failing file."""
+        started = self._monotonic()
+        self._seq += 1
+        self._held.append(self._line(event, started))
+        self._flush()
+        self._publish_ms = (self._monotonic() - started) * 1000
+        while len(self._held) > HOLD:
+            self._held.popleft()
+            self.lost += 1
+
+    def close(self) -> None:
+        """Write what is held, waiting CLOSING_SECONDS at most for a slow reader, and close the file."""
+        if self._fd < 0:
+            return
+        self._flush(self._monotonic() + CLOSING_SECONDS)
+        if self.held:
+            log.warning("events lost at the end: output=%s lost=%d", self._name, self.lost + self.held)
+        self.lost += self.held
+        self._held.clear()
+        self._rest = b""
+        if self._owned:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _line(self, event: EmotionEvent, now: float) -> bytes:
+        steps = {name: round(took, 1) for name, took in event.latency_ms.items()}
+        record = {
+            "v": 1,
+            "seq": self._seq,
+            "ts": _timestamp(self._wall()),
+            "mono_ns": round(event.captured_at * 1e9),
+            "boot": self._boot,
+            "device": self._device,
+            "type": event.type,
+            "track": event.track,
+            "label": event.label,
+            "group": event.group,
+            "confidence": round(event.confidence, 4),
+            "uncertain": event.uncertain,
+            "top": [[label, round(score, 4)] for label, score in event.top],
+            "valence": None,
+            "arousal": None,
+            "box": [round(share, 4) for share in event.box],
+            "face_px": round(event.face_px),
+            "dwell_ms": round(event.dwell_ms),
+            "latency_ms": {
+                "age": round((now - event.captured_at) * 1000, 1),
+                **steps,
+                "publish": round(self._publish_ms, 1),
+            },
+            "model": self._model,
+        }
+        return json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+    def _flush(self, deadline: float = 0.0) -> None:
+        """Write as much of what is held as the file takes at once, or as a slow reader takes until the deadline."""
+        try:
+            while self._rest or self._held:
+                if not self._rest:
+                    self._rest = self._opening + self._held.popleft()
+                    self._opening = b""
+                self._await(max(0.0, deadline - self._monotonic()) if deadline else 0.0)
+                written = os.write(self._fd, self._rest)
+                self._rest = self._rest[written:]
+        except OSError as error:
+            self._complain(error)
+        else:
+            self._rejoice()
+
+    def _await(self, seconds: float) -> None:
+        """Raise BlockingIOError where a write would wait for a pipe's reader; a file is always ready."""
+        ready = select.poll()
+        ready.register(self._fd, select.POLLOUT)
+        if not ready.poll(seconds * 1000):
+            raise BlockingIOError(errno.EAGAIN, "the reader does not read")
+
+    def _complain(self, error: OSError) -> None:
+        """At most once a minute, and of a reader that went away only once: it does not come back."""
+        now = self._monotonic()
+        if now - self._complained_at < COMPLAIN_SECONDS or error.errno == errno.EPIPE == self._told:
+            return
+        self._complained_at, self._told = now, error.errno or errno.EIO
+        counts = self.held, self.lost
+        log.warning("events cannot be written: output=%s error=%r held=%d lost=%d", self._name, error.strerror, *counts)
+
+    def _rejoice(self) -> None:
+        if self._told:
+            log.warning("events are written again: output=%s lost=%d", self._name, self.lost)
+        self._told = 0
+
+
+def _descriptor(stream: IO[Any]) -> int:
+    try:
+        stream.flush()
+        return stream.fileno()
+    except (AttributeError, OSError, ValueError) as error:  # AttributeError: sys.stdout is None when started with >&-
+        raise OutputError("standard output is closed: expected an open one, or a file as [events] path") from error
+
+
+def _opened(path: Path) -> tuple[int, int, bool]:
+    """An open descriptor, the last `seq` in the file, and whether its last line is torn."""
+    try:
+        # O_NONBLOCK: a named pipe without a reader is an error, not a wait.
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
+        try:
+            return fd, *_tail(path, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot open the event file: {error.strerror}; "
+            "expected a file in a folder that exists and can be written to, set by [events] path"
+        ) from error
+
+
+def _tail(path: Path, fd: int) -> tuple[int, bool]:
+    """The last `seq` and whether the last line is torn; OutputError for a file that holds something else.
+
+    A torn record's number counts as used, and so does one without its newline.
+    """
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
+        return 0, False
+    with path.open("rb") as file:
+        if file.read(1) not in b"{\n\0":  # \0: what a power cut can leave
+            raise OutputError(f"{path}: holds something else than events: expected a new file or one of emotion-edge's")
+        file.seek(max(0, status.st_size - TAIL_BYTES))
+        tail = file.read()
+    # Quotes inside a record's texts are escaped, so this is never part of one.
+    numbers = [int(digits) for digits in re.findall(rb'[{,]"seq":(\d{1,18})', tail)]
+    return max(numbers, default=0), not tail.endswith(b"\n")
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text().strip()[:8]
+    except OSError:
+        return secrets.token_hex(4)
+
+
+def _timestamp(seconds: float) -> str:
+    """ISO 8601, UTC, milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,127 @@
+"""Slot: how two threads meet. The newest item wins, so neither waits for the other's past.
+
+There is no Condition here, and no Event: a signal's exception (Ctrl-C) can arrive at any bytecode of the main thread,
+and within their Python code it would leave a lock held. A raw Lock's acquire, release and `with` are each one step.
+"""
+
+from collections.abc import Generator
+from threading import Lock
+from types import TracebackType
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The other end has gone: nothing more comes out, or nothing more may be put in."""
+
+
+class Bell:
+    """Wakes the one thread that waits for it; a ring that nobody heard wakes the next wait at once."""
+
+    def __init__(self) -> None:
+        self._silent = Lock()
+        self._silent.acquire()
+
+    def ring(self) -> None:
+        """From any thread, any number of times; never waits."""
+        try:
+            self._silent.release()
+        except RuntimeError:
+            pass  # it rings already
+
+    def wait(self, timeout_seconds: float = -1) -> None:
+        """Until it rings; -1 waits for ever. Look at the state afterwards: a wait may end early."""
+        self._silent.acquire(timeout=timeout_seconds)
+
+
+class Slot(Generic[T]):
+    """Room for one item between one writing and one reading thread.
+
+    A put never waits: an item that was not taken is replaced, and counted in `dropped`. With `every` it waits until
+    the item before was taken, so nothing is dropped. As a context manager, for the writer, it is closed at the end of
+    the block, and an error of the block is raised at the reader, not here. Always: offered = taken + dropped + inside.
+    """
+
+    def __init__(self, every: bool = False) -> None:
+        self.closed = False
+        self.error: BaseException | None = None
+        self.offered = 0
+        self.taken = 0
+        self._every = every
+        self._inside: list[T] = []
+        self._lock = Lock()
+        self._came, self._went = Bell(), Bell()
+
+    @property
+    def dropped(self) -> int:
+        """Items that nobody will take: replaced, left behind, or put into a closed slot."""
+        with self._lock:
+            return self.offered - self.taken - len(self._inside)
+
+    def put(self, item: T) -> None:
+        """Leave `item` for the reader; Closed when the reader has gone."""
+        while not self._try_put(item):
+            self._went.wait()
+        self._came.ring()
+
+    def _try_put(self, item: T) -> bool:
+        with self._lock:
+            if self._every and self._inside and not self.closed:
+                return False
+            self.offered += 1
+            if self.closed:
+                raise Closed
+            self._inside = [item]
+            return True
+
+    def take(self) -> T:
+        """Wait for an item; when closed and empty, raises the writer's error if there is one, else Closed."""
+        while True:
+            with self._lock:
+                if self._inside:
+                    self.taken += 1
+                    item = self._inside.pop()
+                    break
+                if self.closed:
+                    raise self.error or Closed
+            self._came.wait()
+        self._went.ring()
+        return item
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Nothing more may be put in; what is inside may still be taken. The first error stays."""
+        with self._lock:
+            self.closed = True
+            self.error = self.error or error
+        self._came.ring()
+        self._went.ring()
+
+    def leave(self) -> None:
+        """The reader goes: closed, and what is inside counts as dropped."""
+        with self._lock:
+            self.closed = True
+            self._inside = []
+        self._came.ring()
+        self._went.ring()
+
+    def wait_closed(self, timeout_seconds: float) -> None:
+        """Let the writer rest so long at most, and less when the slot is closed; it may end early."""
+        if not self.closed:
+            self._went.wait(timeout_seconds)
+
+    def __iter__(self) -> Generator[T, None, None]:
+        try:
+            while True:
+                yield self.take()
+        except Closed:
+            return
+        finally:
+            self.leave()
+
+    def __enter__(self) -> "Slot[T]":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        self.close(None if isinstance(error, Closed) else error)
+        return True
