@@ -137,7 +137,7 @@ def settings_of(given: argparse.Namespace) -> config.Settings:
 def _run(given: argparse.Namespace) -> int:
     from edge.run import run
 
-    run(settings_of(given), window=given.window, record=given.record, closing=ignore_signals)
+    run(settings_of(given), window=given.window, record=given.record, closing_down=ignore_signals)
     return 0
 
 

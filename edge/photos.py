@@ -9,11 +9,11 @@ from pathlib import Path
 
 from edge import config
 from edge.classifier import SHIPPED, Classifier
-from edge.errors import EmotionEdgeError, SourceError
+from edge.errors import EmotionEdgeError
 from edge.faces import face_finder
 from edge.perceive import Reader
 from edge.scene import Frame, Reading
-from edge.sources.folder import PICTURE_SUFFIXES, read_picture
+from edge.sources.folder import pictures_in, read_picture
 
 
 def print_photos(files: Sequence[Path], settings: config.Settings, form: str) -> int:
@@ -40,13 +40,10 @@ def print_photos(files: Sequence[Path], settings: config.Settings, form: str) ->
 def _pictures(files: Sequence[Path]) -> Iterator[Path]:
     """The files, and in place of a folder the pictures in it by name."""
     for path in files:
-        if not path.is_dir():
+        if path.is_dir():
+            yield from pictures_in(path)
+        else:
             yield path
-            continue
-        inside = sorted(each for each in path.iterdir() if each.suffix.lower() in PICTURE_SUFFIXES)
-        if not inside:
-            raise SourceError(f"{path}: a folder without pictures: expected {', '.join(sorted(PICTURE_SUFFIXES))}")
-        yield from inside
 
 
 def _table(path: Path, readings: Sequence[Reading]) -> None:

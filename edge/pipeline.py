@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 from edge.scene import Frame, Scene
-from edge.slot import Bell, Slot
+from edge.slot import Bell, Closed, Slot
 
 log = logging.getLogger("emotion_edge")
 
@@ -65,6 +65,7 @@ class Pipeline:
         self._infer = Thread(target=self._work, args=(self._infer_scenes,), name="infer", daemon=True)
         self._running: set[Thread] = set()
         self._ended = Bell()
+        self._stopped = False
 
     @property
     def captured(self) -> int:
@@ -82,13 +83,12 @@ class Pipeline:
 
         stale_frame  not perceived, because a newer one came or the end did
         stale_scene  perceived, but not taken by the caller, for the same reasons
-        unfinished   perceive failed on it, or had not ended when it was left behind (0 while inference runs)
+        unfinished   perceive failed on it, or was left behind with it
         """
-        begun = self._frames.taken - self._scenes.offered
         return {
             "stale_frame": self._frames.dropped,
             "stale_scene": self._scenes.dropped,
-            "unfinished": begun if self._frames.closed and self._infer not in self._running else 0,
+            "unfinished": self._frames.taken - self._scenes.offered if self._stopped else 0,
         }
 
     def __enter__(self) -> "Pipeline":
@@ -96,7 +96,14 @@ class Pipeline:
 
     def __iter__(self) -> Iterator[Scene]:
         self._start()
-        yield from self._scenes
+        return self
+
+    def __next__(self) -> Scene:
+        # No generator: it is closed by its finalizer, which swallows an interrupt.
+        try:
+            return self._scenes.take()
+        except Closed:
+            raise StopIteration from None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
@@ -104,22 +111,28 @@ class Pipeline:
         except BaseException:
             self._stop()  # an interrupt came while we stopped
             raise
-        failure = self._frames.error or self._scenes.error
+        failure = self._scenes.error or self._frames.error
         if failure and kind is None:
             raise failure
+        if failure and failure is not error:
+            log.error("while stopping: %s: %s", type(failure).__name__, failure)
 
     def _start(self) -> None:
         atexit.register(self._stop)
-        # Nothing may be called between these two lines: an interrupt there would have us wait for nobody.
+        # Between these two lines nothing is called, so no interrupt falls there and has us wait for nobody.
         self._running = {self._capture, self._infer}
-        _thread.start_new_thread(self._launch, ())
+        try:
+            _thread.start_new_thread(self._launch, ())
+        except RuntimeError:  # the system allows no more threads
+            self._running = set()
+            raise
 
     def _launch(self) -> None:
         """Start the workers, on a thread where no signal's exception can arrive."""
         for worker in (self._capture, self._infer):
             try:
                 worker.start()
-            except RuntimeError as error:  # the system allows no more threads
+            except RuntimeError as error:  # no more threads, or iterated twice
                 self._scenes.close(error)
                 self._frames.close()
                 self._end(worker)
@@ -127,8 +140,8 @@ class Pipeline:
     def _work(self, stage: Callable[[], None]) -> None:
         try:
             stage()
-        except Exception:  # thread boundary: the caller has its end already, nobody else would tell
-            log.exception("%s failed to close", current_thread().name)
+        except BaseException as error:  # noqa: BLE001  # thread boundary: leaving the block raises it in the caller
+            self._frames.close(error)
         finally:
             self._end(current_thread())
 
@@ -153,6 +166,10 @@ class Pipeline:
         give_up_at = time.monotonic() + LEAVE_SECONDS
         while self._running and (left := give_up_at - time.monotonic()) > 0:
             self._ended.wait(left)
-        for worker in self._running:
-            log.warning("thread=%s left behind: no answer within %g s", worker.name, LEAVE_SECONDS)
+        for worker in (self._capture, self._infer):
+            if worker in self._running:
+                log.warning("thread=%s left behind: no answer within %g s", worker.name, LEAVE_SECONDS)
+            elif worker.ident is not None:
+                worker.join()  # it rang, and has but a few instructions to go
+        self._stopped = True
         atexit.unregister(self._stop)

@@ -5,6 +5,7 @@ and within their Python code it would leave a lock held. A raw Lock's acquire, r
 """
 
 from collections.abc import Generator
+from contextlib import suppress
 from threading import Lock
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -25,10 +26,8 @@ class Bell:
 
     def ring(self) -> None:
         """From any thread, any number of times; never waits."""
-        try:
+        with suppress(RuntimeError):  # it rings already
             self._silent.release()
-        except RuntimeError:
-            pass  # it rings already
 
     def wait(self, timeout_seconds: float = -1) -> None:
         """Until it rings; -1 waits for ever. Look at the state afterwards: a wait may end early."""
@@ -105,8 +104,8 @@ class Slot(Generic[T]):
         self._came.ring()
         self._went.ring()
 
-    def wait_closed(self, timeout_seconds: float) -> None:
-        """Let the writer rest so long at most, and less when the slot is closed; it may end early."""
+    def rest(self, timeout_seconds: float) -> None:
+        """Let the writer wait; it may end early, and does when the slot is closed."""
         if not self.closed:
             self._went.wait(timeout_seconds)
 

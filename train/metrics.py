@@ -33,10 +33,10 @@ def best_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> f
 def abstain_threshold(scores: NDArray[np.float64], truth: NDArray[np.int64], accuracy: float) -> float:
     """The lowest confidence above which the answers are right at least this often (share, 0 to 1)."""
     right, confidence = scores.argmax(axis=1) == truth, scores.max(axis=1)
-    for threshold in np.arange(0.2, 0.95, 0.01):
-        kept = confidence >= threshold
+    for hundredths in range(20, 95):
+        kept = confidence >= hundredths / 100
         if kept.any() and right[kept].mean() >= accuracy:
-            return round(float(threshold), 2)
+            return hundredths / 100
     return 0.95
 
 

@@ -1,0 +1,77 @@
+"""`python -m benchmarks`: the pipeline on a clip, or on a live camera; figures as JSON."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edge import config
+from edge.errors import EmotionEdgeError, OutputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 when it was measured, 2 for what the user can mend."""
+    given = _parser().parse_args(argv)
+    try:
+        _write(given.measure(given), given.out)
+    except EmotionEdgeError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    pipeline = commands.add_parser("pipeline", help="the real threads on a clip, against the bound of their stages")
+    pipeline.add_argument("--source", default="demo", help='"demo" or a video file (default: %(default)s)')
+    pipeline.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    pipeline.add_argument("--frames", type=int, default=900, help="of the source, a round (default: %(default)s)")
+    pipeline.set_defaults(measure=_pipeline)
+    webcam = commands.add_parser("webcam", help="a live camera, alone and with the pipeline behind it")
+    webcam.add_argument("--source", default="0", help="0 or /dev/video0 (default: %(default)s)")
+    webcam.add_argument("--seconds", type=float, default=10.0, help="of each part (default: %(default)s)")
+    webcam.set_defaults(measure=_webcam)
+    for each in (pipeline, webcam):
+        each.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output")
+        each.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
+    return parser
+
+
+def _settings(given: argparse.Namespace) -> config.Settings:
+    settings = config.read(given.config) if given.config else config.Settings()
+    return replace(settings, camera=replace(settings.camera, source=given.source))
+
+
+def _pipeline(given: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.pipeline import run
+
+    return run(_settings(given), given.rounds, given.frames, lambda text: print(text, file=sys.stderr))
+
+
+def _webcam(given: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.webcam import run
+
+    return run(_settings(given), given.seconds)
+
+
+def _write(figures: dict[str, Any], out: Path | None) -> None:
+    for doubt in figures["doubts"]:
+        print(f"doubtful: {doubt}", file=sys.stderr)
+    for name, value in figures["summary"].items():
+        print(f"{name}: {value:.3f}", file=sys.stderr)
+    text = json.dumps(figures, indent=1) + "\n"
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        out.write_text(text)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot write the figures: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The real threads on a clip, held against the bound that their own stages set in the same run.
+
+Definitions (times in milliseconds a frame; medians, so that a stolen slice of the machine raises no bound):
+
+    capture     reading or drawing one frame          detect    FaceFinder.find on it
+    classify    Reader.read, for all faces of a frame
+    L_bound     capture + detect + classify: a frame's way with nothing else to do
+    T_bound     min(1000 / max(capture, detect + classify), cores * 1000 / L_bound) frames a second: each thread has a
+                core, the slowest one sets the pace. What tracking, settling, events and the threads cost counts
+                against us.
+    age         from the frame's `captured_at` to its scene in the caller's hands
+    captured = published + dropped, for every run, or the benchmark fails.
+"""
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmarks import machine
+from edge import config
+from edge.classifier import SHIPPED, Classifier
+from edge.errors import EmotionEdgeError
+from edge.faces import face_finder
+from edge.perceive import Reader
+from edge.pipeline import Pipeline
+from edge.run import SWITCH_SECONDS, perceiver_of
+from edge.scene import Frame
+from edge.sources import Source, open_source
+from edge.stats import percentile
+
+WARM_UP_FRAMES = 30
+
+
+@dataclass
+class Stages:
+    """What each raw stage took for each frame, milliseconds, measured alone on one thread."""
+
+    capture: list[float] = field(default_factory=list)
+    detect: list[float] = field(default_factory=list)
+    classify: list[float] = field(default_factory=list)
+    faces: list[int] = field(default_factory=list)
+
+    def medians(self) -> dict[str, float]:
+        """Of a frame; classify is the median of one face times the mean number of faces."""
+        each_face = [took / count for took, count in zip(self.classify, self.faces, strict=True) if count]
+        one = statistics.median(each_face) if each_face else 0.0
+        return {
+            "capture": statistics.median(self.capture),
+            "detect": statistics.median(self.detect),
+            "classify_a_face": one,
+            "classify": one * statistics.fmean(self.faces),
+        }
+
+
+def bounds(medians: dict[str, float], cores: int) -> dict[str, float]:
+    """L_bound and the sum of medians, milliseconds, and T_bound, frames a second."""
+    infer = medians["detect"] + medians["classify"]
+    whole = medians["capture"] + infer
+    return {
+        "latency_bound_ms": whole,
+        "throughput_bound_fps": min(1000 / max(medians["capture"], infer), cores * 1000 / whole),
+    }
+
+
+def measure_stages(source: Source, settings: config.Settings, classifier: Classifier, frames: int) -> Stages:
+    """Every stage alone, one after the other, on the frames that the pipeline will see."""
+    finder, reader = face_finder(settings.faces), Reader(classifier, settings.limits, settings.model.abstain)
+    stages = Stages()
+    for number, frame in enumerate(source):
+        if number == frames:
+            break
+        began = time.perf_counter()
+        faces = finder.find(frame)
+        found = time.perf_counter()
+        for face in faces:
+            reader.read(frame.pixels, face)
+        read = time.perf_counter()
+        if number >= WARM_UP_FRAMES:
+            stages.capture.append(frame.took_ms)
+            stages.detect.append((found - began) * 1000)
+            stages.classify.append((read - found) * 1000)
+            stages.faces.append(len(faces))
+    finder.close()
+    return stages
+
+
+def measure_pipeline(source: Source, settings: config.Settings, classifier: Classifier, frames: int) -> dict[str, Any]:
+    """One run of the daemon's own threads, events counted; raw figures of what the caller got."""
+    told: Counter[str] = Counter()
+    perceiver = perceiver_of(settings, classifier, lambda event: told.update([event.type]))
+    ages_ms: list[float] = []
+    published_at: list[float] = []
+    numbers: list[int] = []
+    cpu_began = 0.0
+    with Pipeline(source, perceiver, every=not source.live) as scenes:
+        for scene in scenes:
+            now = time.monotonic()
+            if scene.frame.number == WARM_UP_FRAMES:
+                cpu_began = machine.process_cpu_seconds()
+            if scene.frame.number >= WARM_UP_FRAMES:
+                published_at.append(now)
+                ages_ms.append((now - scene.frame.captured_at) * 1000)
+                numbers.append(scene.frame.number)
+            if scene.frame.number + 1 >= frames:
+                break
+    cpu_seconds = machine.process_cpu_seconds() - cpu_began
+    perceiver.close()
+    _check_identity(scenes, numbers)
+    return {
+        "fps": (len(numbers) - 1) / (published_at[-1] - published_at[0]),
+        "frames": len(numbers),
+        "span_frames": numbers[-1] - numbers[0] + 1,
+        "age_ms": {f"p{q}": percentile(ages_ms, q) for q in (50, 95, 99)} | {"max": max(ages_ms)},
+        "jitter_ms": _jitter_ms(published_at),
+        "cpu_ms_a_frame": cpu_seconds * 1000 / len(numbers),
+        "captured": scenes.captured,
+        "published": scenes.published,
+        "dropped": dict(scenes.dropped),
+        "events": dict(told),
+    }
+
+
+def _check_identity(scenes: Pipeline, numbers: list[int]) -> None:
+    accounted = scenes.published + sum(scenes.dropped.values())
+    if scenes.captured != accounted or len(set(numbers)) != len(numbers):
+        raise EmotionEdgeError(f"captured {scenes.captured} frames, published + dropped {accounted}: a fault of ours")
+
+
+def _jitter_ms(published_at: list[float]) -> float:
+    """p99 - p50 of the time between two scenes."""
+    gaps = [(after - before) * 1000 for before, after in zip(published_at, published_at[1:], strict=False)]
+    return percentile(gaps, 99) - percentile(gaps, 50)
+
+
+def run(settings: config.Settings, rounds: int, frames: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Alternate raw stages, flat-out runs and paced runs; all rounds, and the medians over them.
+
+    frames  how many of the source a round takes; the clip's end comes earlier if it is shorter
+    """
+    import sys
+
+    sys.setswitchinterval(SWITCH_SECONDS)
+    classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+    found = machine.facts()
+    unpaced = replace(settings, camera=replace(settings.camera, pace=False))
+    done = []
+    for number in range(1, rounds + 1):
+        medians = measure_stages(open_source(unpaced.camera), unpaced, classifier, frames).medians()
+        flat_out = measure_pipeline(open_source(unpaced.camera), unpaced, classifier, frames)
+        paced = measure_pipeline(open_source(settings.camera), settings, classifier, frames)
+        limits = bounds(medians, found["cores"])
+        each = {"medians_ms": medians, **limits, "flat_out": flat_out, "paced": paced, **ratios(limits, flat_out, paced)}
+        done.append(each)
+        say(
+            f"round {number}/{rounds}: bound {limits['throughput_bound_fps']:.0f} FPS, flat out {flat_out['fps']:.0f} "
+            f"({each['throughput_share']:.1%}); paced p99 age {paced['age_ms']['p99']:.1f} ms"
+        )
+    return {
+        "benchmark": "pipeline",
+        "schema": 1,
+        "settings": {"source": settings.camera.source, "fps": settings.camera.fps, "frames": frames, "rounds": rounds,
+                     "size": [settings.camera.width, settings.camera.height], "range": settings.faces.range,
+                     "backend": settings.faces.backend, "warm_up_frames": WARM_UP_FRAMES},
+        "model": classifier.name,
+        "machine": found,
+        "doubts": machine.warnings(found),
+        "rounds": done,
+        "summary": {name: statistics.median(each[name] for each in done) for name in ratios(limits, flat_out, paced)},
+    }
+
+
+def ratios(limits: dict[str, float], flat_out: dict[str, Any], paced: dict[str, Any]) -> dict[str, float]:
+    """The figures that the goals speak of, from one round."""
+    return {
+        "throughput_share": flat_out["fps"] / limits["throughput_bound_fps"],
+        "flat_out_fps": flat_out["fps"],
+        "flat_out_p99_age_of_bound": flat_out["age_ms"]["p99"] / limits["latency_bound_ms"],
+        "paced_published_share": paced["frames"] / paced["span_frames"],
+        "paced_p50_age_of_bound": paced["age_ms"]["p50"] / limits["latency_bound_ms"],
+        "paced_p99_age_of_bound": paced["age_ms"]["p99"] / limits["latency_bound_ms"],
+    }

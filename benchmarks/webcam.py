@@ -1,0 +1,48 @@
+"""A live camera: first what it delivers by itself, then what the pipeline makes of it."""
+
+import time
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.pipeline import measure_pipeline
+from edge import config
+from edge.classifier import SHIPPED, Classifier
+from edge.sources import Source, open_source
+from edge.stats import percentile
+
+
+def camera_alone(source: Source, frames: int) -> dict[str, Any]:
+    """Distinct frames a second of the source with nobody behind it, and what a read takes."""
+    stamps, took_ms = [], []
+    for frame in source:
+        stamps.append(frame.captured_at)
+        took_ms.append(frame.took_ms)
+        if len(stamps) == frames:
+            break
+    return {
+        "fps": (len(stamps) - 1) / (stamps[-1] - stamps[0]),
+        "frames": len(stamps),
+        "read_ms": {f"p{q}": percentile(took_ms, q) for q in (50, 95, 99)},
+    }
+
+
+def run(settings: config.Settings, seconds: float) -> dict[str, Any]:
+    """Both measured for about so long each; the share of the camera's frames that the pipeline publishes."""
+    frames = max(60, round(seconds * settings.camera.fps))
+    classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+    found, began = machine.facts(), time.monotonic()
+    alone = camera_alone(open_source(settings.camera), frames)
+    through = measure_pipeline(open_source(settings.camera), settings, classifier, frames)
+    return {
+        "benchmark": "webcam",
+        "schema": 1,
+        "settings": {"source": settings.camera.source, "asked_fps": settings.camera.fps, "frames": frames,
+                     "size": [settings.camera.width, settings.camera.height]},
+        "model": classifier.name,
+        "machine": found,
+        "doubts": machine.warnings(found),
+        "took_seconds": time.monotonic() - began,
+        "camera": alone,
+        "pipeline": through,
+        "summary": {"camera_fps": alone["fps"], "pipeline_fps": through["fps"], "share": through["fps"] / alone["fps"]},
+    }

@@ -1,0 +1,32 @@
+"""FaceFinder: a frame in, the faces in it out, by MediaPipe's BlazeFace networks."""
+
+from typing import Protocol
+
+from edge import config
+from edge.scene import Face, Frame
+
+
+class FaceFinder(Protocol):
+    """Finds faces; to be used and closed by one thread at a time."""
+
+    def find(self, frame: Frame) -> tuple[Face, ...]:
+        """The faces, the largest first, at most `max_faces`; boxes and points in frame pixels, not clipped to it."""
+        ...
+
+    def close(self) -> None:
+        """Let the detector go; it may be called again, `find` not."""
+        ...
+
+
+def face_finder(settings: config.Faces) -> FaceFinder:
+    """The detector that the settings ask for; only its own libraries are imported.
+
+    ModelError for a damaged network file, EmotionEdgeError for a library that is missing or does not start.
+    """
+    if settings.backend == "mediapipe":
+        from edge.faces.mediapipe import MediaPipe
+
+        return MediaPipe(settings)
+    from edge.faces.blazeface import BlazeFace
+
+    return BlazeFace(settings)

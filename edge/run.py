@@ -1,0 +1,84 @@
+"""The daemon's life: open everything, watch until the source ends or a stop is asked for, close everything."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from tqdm import tqdm
+
+from edge import __version__, config
+from edge.classifier import SHIPPED, Classifier
+from edge.events import EmotionEvent, Settler
+from edge.faces import face_finder
+from edge.interpreter import runtime_name
+from edge.perceive import Perceiver, Reader
+from edge.pipeline import Pipeline
+from edge.sinks import JsonLines
+from edge.sources import Source, open_source
+from edge.stats import Stats, line
+from edge.track import Tracker
+
+log = logging.getLogger("emotion_edge")
+
+SWITCH_SECONDS = 0.0005
+"""How long one thread may hold the interpreter lock: at Python's 5 ms a busy thread delays each inference by that."""
+
+
+def run(
+    settings: config.Settings, window: bool, record: Path | None, closing_down: Callable[[], None]
+) -> None:
+    """Watch the source of `settings` to its end; events go to its sink, speed to the log.
+
+    window        show the picture until q, Esc or the close button
+    record        also store the annotated picture in this file
+    closing_down  called before the first thing is closed
+    Raises EmotionEdgeError for what the user can mend.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    stats = Stats(settings.events.report_seconds)
+    with ExitStack() as opened:
+        source = open_source(settings.camera)
+        classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+        sink = JsonLines(settings.events.path or sys.stdout, settings.events.device, classifier.name)
+        opened.enter_context(closing(sink))
+        perceiver = opened.enter_context(closing(perceiver_of(settings, classifier, sink.write)))
+        pipeline = opened.enter_context(Pipeline(source, perceiver, every=not source.live))
+        opened.callback(closing_down)
+        _log_start(settings, source, classifier)
+        _watch(pipeline, source, stats)
+    log.info("stop captured=%d published=%d lost_events=%d", pipeline.captured, pipeline.published, sink.lost)
+    log.info("whole run: %s", line(stats.summary(pipeline.dropped)))
+
+
+def perceiver_of(settings: config.Settings, classifier: Classifier, tell: Callable[[EmotionEvent], None]) -> Perceiver:
+    """The infer step that the settings describe; `tell` is handed each event."""
+    reader = Reader(classifier, settings.limits, settings.model.abstain)
+    settler = Settler(settings.events, reader.labels, reader.abstain)
+    return Perceiver(face_finder(settings.faces), reader, Tracker(settings.track), settler, tell)
+
+
+def _watch(pipeline: Pipeline, source: Source, stats: Stats) -> None:
+    """The main loop: count each scene, show it, store it, report."""
+    caption = ""
+    with tqdm(total=source.length, unit="frame", disable=source.length is None or not sys.stderr.isatty()) as progress:
+        for scene in pipeline:
+            if stats.add(scene, time.monotonic()):
+                report = stats.report(pipeline.dropped)
+                log.info("speed %s", line(report))
+                caption = f"{report['fps']:.1f} FPS"
+            progress.update(scene.frame.number + 1 - progress.n)
+
+
+def _log_start(settings: config.Settings, source: Source, classifier: Classifier) -> None:
+    log.info(
+        "start version=%s source=%s model=%s detector=%s-%s interpreter=%s",
+        __version__,
+        source.name,
+        classifier.name,
+        settings.faces.backend,
+        settings.faces.range,
+        runtime_name(),
+    )

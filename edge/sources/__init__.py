@@ -1,0 +1,51 @@
+"""Where frames come from: the demo clip, a video file, a camera, a folder of pictures."""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Protocol
+
+from edge import config
+from edge.errors import SourceError
+from edge.scene import Frame
+
+
+class Source(Protocol):
+    """Frames, and what one can know before the first of them.
+
+    Each iteration opens the source, yields its frames in order (numbers from 0 without gaps, moments that rise), and
+    closes it, all on the thread that iterates. What cannot be read raises SourceError: files when the source is made,
+    cameras and what breaks later from the iteration.
+    """
+
+    @property
+    def name(self) -> str:
+        """For people: the file, or the camera."""
+
+    @property
+    def live(self) -> bool:
+        """It goes on in its own time, a camera or a paced film: the newest frame is the one to have."""
+
+    @property
+    def length(self) -> int | None:
+        """How many frames there will be, for a progress bar; none for a camera."""
+
+    def __iter__(self) -> Generator[Frame, None, None]: ...
+
+
+def open_source(settings: config.Camera) -> Source:
+    """The source that `settings.source` names; SourceError if there is none like it."""
+    # Imported when asked for, so that a look at one source does not load the others.
+    from edge.sources import camera, demo, folder, video
+
+    said, path = settings.source, Path(settings.source).expanduser()
+    if said == "demo":
+        return demo.DemoClip(settings.width, settings.height, settings.fps, settings.pace)
+    if said.isdigit() or said.startswith("/dev/"):
+        return camera.Webcam(said, settings.width, settings.height, settings.fps)
+    if path.is_dir() or path.suffix.lower() in folder.PICTURE_SUFFIXES:
+        return folder.ImageFolder(path, settings.fps)
+    if path.is_file():
+        return video.VideoFile(path, settings.pace)
+    raise SourceError(
+        f'no source {said!r}: expected "demo", a camera (0, /dev/video0), a video file, a picture, or a folder of them'
+    )

@@ -1,0 +1,108 @@
+"""What the documentation tells people to type exists: each command of ours in a ```bash block, and each linked file."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODULES = {"edge", "train", "quantize", "benchmarks"}
+QUICK = {"--version", "--help", "models"}
+"""First words of `emotion-edge` that need nothing but the checkout, so that they are run as they stand."""
+
+
+def pages(pattern: str) -> list[tuple[str, str]]:
+    """(page, match) for all that `pattern` finds, each once."""
+    found = [(str(page.relative_to(ROOT)), each) for page in PAGES for each in re.findall(pattern, page.read_text(), re.S)]
+    return list(dict.fromkeys(found))
+
+
+def command_lines() -> list[tuple[str, str]]:
+    """(page, command) for each command in a ```bash block, without comments, joined lines joined."""
+    return [
+        (page, command.strip())
+        for page, block in pages(r"^```bash\n(.*?)^```".replace("^", "(?m:^)"))
+        for line in block.replace("\\\n", " ").splitlines()
+        for command in re.split(r"&&|\||;", line.split(" #")[0])
+        if command.strip() and not command.startswith("#")
+    ]
+
+
+def ours(command: str) -> list[str]:
+    """The words of a command of ours, from `scripts/NAME` or the module's name on; none for other programs."""
+    words = shlex.split(command)
+    for number, word in enumerate(words):
+        if word.startswith("scripts/") or word == ".ci/run":
+            return words[number:]
+        if Path(word).name == "emotion-edge" and not words[0].endswith("pip"):
+            return ["edge", *words[number + 1 :]]
+        if word == "-m" and words[number + 1 : number + 2] and words[number + 1] in MODULES:
+            return words[number + 1 :]
+    return []
+
+
+COMMANDS = [(page, words) for page, command in command_lines() if (words := ours(command))]
+TYPED = pytest.mark.parametrize(
+    ("page", "words"), [pytest.param(page, words, id=f"{page}: {' '.join(words)}") for page, words in COMMANDS]
+)
+
+
+@cache
+def run(*words: str) -> "subprocess.CompletedProcess[str]":
+    """`python -m` with these words."""
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run([sys.executable, "-m", *words], cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def options_of(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", text))
+
+
+def test_the_readme_and_contributing_name_commands_of_ours() -> None:
+    assert {"README.md", "CONTRIBUTING.md"} <= {page for page, _ in COMMANDS}
+
+
+@TYPED
+def test_a_documented_command_exists_with_its_subcommand_and_options(page: str, words: list[str]) -> None:
+    if words[0] not in MODULES:
+        script = ROOT / words[0]
+        assert os.access(script, os.X_OK), f"{page}: {words[0]} is no script of ours"
+        text = script.read_text()
+    else:
+        subcommand = [words[1]] if words[1:] and re.fullmatch(r"[a-z]+", words[1]) else []
+        helped = run(words[0], *subcommand, "--help")
+        assert helped.returncode == 0, f"{page}: {helped.stderr}"
+        text = helped.stdout
+    typed = {word.split("=")[0] for word in words[1:] if word.startswith("-") and not re.fullmatch(r"-\d*", word)}
+    assert typed - {"--help", "--version"} <= options_of(text), page
+
+
+@TYPED
+def test_a_documented_setup_is_one_that_it_makes(page: str, words: list[str]) -> None:
+    if words[0] == "scripts/setup":
+        assert words[1:] in ([], ["device"], ["dev"], ["train"]), page
+
+
+@TYPED
+def test_a_documented_command_that_needs_nothing_works_as_it_stands(page: str, words: list[str]) -> None:
+    if words[0] == "edge" and words[1:] and words[1] in QUICK:
+        done = run(*words)
+        assert done.returncode == 0, f"{page}: {done.stderr}"
+
+
+@pytest.mark.parametrize(("page", "names"), pages(r"(?:emotion-edge|\.)\[([\w,]+)\]"))
+def test_a_documented_extra_is_one_that_pip_can_install(page: str, names: str) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(names.split(",")) <= set(extras), page
+
+
+@pytest.mark.parametrize(("page", "link"), pages(r"\]\(([^)#:\s]+)[^)]*\)"))
+def test_a_linked_file_is_there(page: str, link: str) -> None:
+    assert ((ROOT / page).parent / link).exists()

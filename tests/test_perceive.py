@@ -1,0 +1,125 @@
+"""From a frame to a scene with the real detector and the real model."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import config
+from edge.classifier import Classifier
+from edge.contract import UNCERTAIN
+from edge.events import Settler
+from edge.faces import face_finder
+from edge.perceive import Perceiver, Reader, sharpness, turn
+from edge.scene import Box, Face, Frame
+from edge.sources.folder import read_picture
+from edge.track import Tracker
+
+ASSETS = Path(__file__).parents[1] / "edge" / "assets"
+LIMITS = config.Limits()
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.read()
+
+
+def frame(pixels: np.ndarray, number: int = 0, fps: float = 30.0) -> Frame:
+    return Frame(pixels, captured_at=number / fps, moment=number / fps, number=number)
+
+
+def face_in(pixels: np.ndarray) -> Face:
+    (face,) = face_finder(config.Faces()).find(frame(pixels))
+    return face
+
+
+def perceiver(classifier: Classifier, told: list) -> Perceiver:
+    reader = Reader(classifier, LIMITS)
+    settler = Settler(config.Events(), reader.labels, reader.abstain)
+    return Perceiver(face_finder(config.Faces()), reader, Tracker(config.Track()), settler, told.append)
+
+
+@pytest.mark.parametrize(("picture", "label"), [("astronaut.jpg", "happy"), ("grace_hopper.jpg", "neutral")])
+def test_the_portraits_that_ship_are_read_as_a_person_would(classifier, picture, label):
+    pixels = read_picture(ASSETS / picture)
+    reading = Reader(classifier, LIMITS).read(pixels, face_in(pixels))
+    assert reading.label == label
+    assert reading.scores[label] == pytest.approx(reading.confidence)
+    assert reading.reason == ""
+
+
+def test_a_mirrored_and_a_tilted_portrait_read_the_same(classifier):
+    pixels = read_picture(ASSETS / "astronaut.jpg")
+    height, width = pixels.shape[:2]
+    tilt = cv2.getRotationMatrix2D((width / 2, height / 3), 15, 1)
+    for changed in (np.ascontiguousarray(pixels[:, ::-1]), cv2.warpAffine(pixels, tilt, (width, height))):
+        assert Reader(classifier, LIMITS).read(changed, face_in(changed)).label == "happy"
+
+
+def test_a_model_that_is_not_sure_abstains(classifier):
+    pixels = read_picture(ASSETS / "grace_hopper.jpg")
+    reading = Reader(classifier, LIMITS, abstain=0.99).read(pixels, face_in(pixels))
+    assert (reading.label, reading.reason) == (UNCERTAIN, "unsure")
+    assert sum(reading.scores.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_small_a_blurred_and_a_turned_face_are_not_guessed_at(classifier):
+    pixels = read_picture(ASSETS / "astronaut.jpg")
+    face, reader = face_in(pixels), Reader(classifier, LIMITS)
+    small = Face(Box(0, 0, 20, 20), 0.9, *[(10.0, 10.0)] * 6)
+    turned = Face(face.box, 0.9, face.right_eye, face.left_eye, face.left_eye, *[(0.0, 0.0)] * 3)
+    blurred = cv2.GaussianBlur(pixels, (0, 0), face.box.width / 12)
+    found = [reader.read(pixels, small), reader.read(pixels, turned), reader.read(blurred, face)]
+    assert [each.reason for each in found] == ["small", "turned", "blurred"]
+    assert {each.label for each in found} == {UNCERTAIN}
+    assert all(not each.scores for each in found)
+
+
+def test_turn_is_a_share_of_the_eye_distance_whatever_the_tilt():
+    level = Face(Box(0, 0, 9, 9), 1, (10.0, 0.0), (30.0, 0.0), (25.0, 8.0), *[(0.0, 0.0)] * 3)
+    tilted = Face(Box(0, 0, 9, 9), 1, (0.0, 10.0), (0.0, 30.0), (-8.0, 25.0), *[(0.0, 0.0)] * 3)
+    assert turn(level) == pytest.approx(0.25)
+    assert turn(tilted) == pytest.approx(0.25)
+    assert turn(Face(Box(0, 0, 9, 9), 1, *[(5.0, 5.0)] * 6)) == float("inf")
+
+
+def test_sharpness_falls_with_blur_and_does_not_mind_the_light():
+    face = np.random.default_rng(4).integers(0, 200, (48, 48, 1), np.uint8)
+    blurred = cv2.GaussianBlur(face, (0, 0), 2)[..., np.newaxis]
+    assert sharpness(blurred) < sharpness(face) / 20
+    assert sharpness((face // 2 + 30).astype(np.uint8)) == pytest.approx(sharpness(face), rel=0.1)
+    assert sharpness(np.full((48, 48, 1), 90, np.uint8)) == 0
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((480, 640, 3), np.uint8), np.full((7, 5, 3), 200, np.uint8)])
+def test_a_frame_without_a_face_makes_no_event_and_no_error(classifier, pixels):
+    """T08: nobody there is a frame like any other."""
+    told: list = []
+    perceive = perceiver(classifier, told)
+    for number in range(10):
+        assert perceive(frame(pixels, number)).readings == ()
+    perceive.close()
+    assert told == []
+
+
+def test_a_person_who_comes_and_goes_makes_one_start_and_one_end(classifier):
+    pixels = read_picture(ASSETS / "astronaut.jpg")
+    empty, told = np.zeros_like(pixels), []
+    perceive = perceiver(classifier, told)
+    for number in range(120):
+        perceive(frame(pixels if 20 <= number < 70 else empty, number))
+    assert [(event.type, event.label) for event in told] == [("start", "happy"), ("end", "happy")]
+    perceive.close()
+    assert len(told) == 2
+
+
+def test_closing_tells_of_the_end_of_who_is_still_there(classifier):
+    pixels, told = read_picture(ASSETS / "astronaut.jpg"), []
+    perceive = perceiver(classifier, told)
+    for number in range(40):
+        scene = perceive(frame(pixels, number))
+    assert scene.readings[0].track == 1
+    assert set(scene.took_ms) == {"detect", "track", "classify", "settle"}
+    perceive.close()
+    assert [event.type for event in told] == ["start", "end"]

@@ -1,0 +1,359 @@
+"""Pipeline: three threads that start together, stop together, and account for every frame."""
+
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+import numpy as np
+import pytest
+
+from edge import pipeline as pipeline_module
+from edge.errors import SourceError
+from edge.pipeline import Pipeline
+from edge.scene import Frame, Scene
+from edge.sources.camera import Webcam
+from edge.sources.demo import DemoClip
+from fakes import FakeCamera
+
+PIXELS = np.zeros((4, 4, 3), np.uint8)
+
+
+def frame(number, captured_at=0.0):
+    return Frame(PIXELS, captured_at, captured_at, number)
+
+
+def see_nothing(frame):
+    return Scene(frame, ())
+
+
+class Frames:
+    """A source of `count` frames, that remembers which threads opened and closed it."""
+
+    def __init__(self, count=10**9, fails_at=None):
+        self.count, self.fails_at = count, fails_at
+        self.opened_by = self.closed_by = None
+
+    def __iter__(self):
+        self.opened_by = threading.current_thread().name
+        try:
+            for number in range(self.count):
+                if number == self.fails_at:
+                    self.break_down()
+                yield frame(number)
+        finally:
+            self.closed_by = threading.current_thread().name
+
+    def break_down(self):
+        raise SourceError("the film broke")
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    before = threading.enumerate()
+    yield
+    assert threading.enumerate() == before
+
+
+def accounted(scenes):
+    return scenes.captured == scenes.published + sum(scenes.dropped.values())
+
+
+def numbers(scenes):
+    return [scene.frame.number for scene in scenes]
+
+
+def test_every_frame_comes_in_order_when_asked_for():
+    source = Frames(500)
+    with Pipeline(source, see_nothing, every=True) as scenes:
+        assert numbers(scenes) == list(range(500))
+    assert (scenes.captured, scenes.published, sum(scenes.dropped.values())) == (500, 500, 0)
+    assert source.opened_by == source.closed_by == "capture"
+
+
+def test_at_the_end_of_the_source_the_last_frame_is_delivered():
+    with Pipeline(Frames(500), see_nothing) as scenes:
+        got = numbers(scenes)
+    assert got[-1] == 499
+    assert got == sorted(set(got))
+    assert scenes.captured == 500
+    assert accounted(scenes)
+
+
+def test_a_source_without_frames_ends_at_once():
+    with Pipeline(Frames(0), see_nothing) as scenes:
+        assert numbers(scenes) == []
+    assert scenes.captured == 0
+
+
+def test_the_newest_wins_while_a_frame_is_perceived():
+    perceiving, captured_all = threading.Event(), threading.Event()
+
+    class Counted(Frames):
+        def __iter__(self):
+            yield frame(0)
+            perceiving.wait()
+            yield from map(frame, range(1, 100))
+            captured_all.set()
+
+    def slowly(frame):
+        if frame.number == 0:
+            perceiving.set()
+            captured_all.wait()
+        return see_nothing(frame)
+
+    with Pipeline(Counted(), slowly) as scenes:
+        got = numbers(scenes)
+    assert got[-1] == 99
+    assert set(got) <= {0, 99}  # the caller may be late for 0: then it got the newer scene
+    assert scenes.dropped["stale_frame"] == 98
+    assert accounted(scenes)
+
+
+def test_the_newest_wins_while_the_caller_is_busy():
+    perceived = threading.Semaphore(0)
+
+    def seen(frame):
+        perceived.release()
+        return see_nothing(frame)
+
+    with Pipeline(Frames(), seen) as scenes:
+        got = []
+        for scene in scenes:
+            got.append(scene.frame.number)
+            for _ in range(20):  # so many frames go by while the caller draws
+                perceived.acquire()
+            if len(got) == 3:
+                break
+    assert all(after - before >= 10 for before, after in zip(got, got[1:], strict=False))
+    assert scenes.dropped["stale_scene"] > 0
+    assert accounted(scenes)
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_a_caller_that_leaves_stops_everything(every):
+    source = Frames()
+    with Pipeline(source, see_nothing, every) as scenes:
+        for scene in scenes:
+            if scene.frame.number >= 10:
+                break
+    assert source.closed_by == "capture"
+    assert accounted(scenes)
+
+
+def test_a_pipeline_that_nobody_iterates_opens_nothing():
+    source = Frames()
+    with Pipeline(source, see_nothing) as scenes:
+        pass
+    assert source.opened_by is None
+    assert scenes.captured == 0
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_an_error_of_the_source_reaches_the_caller_with_its_traceback(every):
+    source, got = Frames(fails_at=5), []
+    with pytest.raises(SourceError, match="the film broke") as caught, Pipeline(source, see_nothing, every) as scenes:
+        got.extend(numbers_as_they_come(scenes, got))
+    assert "break_down" in names(caught.value)
+    assert got[-1] == 4
+    assert source.closed_by == "capture"
+    assert scenes.captured == 5
+    assert accounted(scenes)
+
+
+def numbers_as_they_come(scenes, got):
+    for scene in scenes:
+        got.append(scene.frame.number)
+    return []
+
+
+def names(error):
+    return [each.name for each in traceback.extract_tb(error.__traceback__)]
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_an_error_of_perceiving_reaches_the_caller_with_its_traceback(every):
+    source = Frames()
+
+    def perceive_badly(frame):
+        if frame.number >= 5:
+            raise ZeroDivisionError("in the middle of a face")
+        return see_nothing(frame)
+
+    with pytest.raises(ZeroDivisionError, match="of a face") as caught, Pipeline(source, perceive_badly, every) as scenes:
+        for _ in scenes:
+            pass
+    assert "perceive_badly" in names(caught.value)
+    assert source.closed_by == "capture"
+    assert scenes.dropped["unfinished"] == 1
+    assert accounted(scenes)
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_an_error_of_the_caller_stops_everything_and_is_his(every):
+    source = Frames()
+    with pytest.raises(KeyError, match="window"), Pipeline(source, see_nothing, every) as scenes:
+        for _ in scenes:
+            raise KeyError("window")
+    assert source.closed_by == "capture"
+    assert accounted(scenes)
+
+
+def test_an_error_while_the_source_is_closed_reaches_a_caller_who_left():
+    class Stuck(Frames):
+        def __iter__(self):
+            try:
+                yield from super().__iter__()
+            finally:
+                raise OSError("the lens does not fold")
+
+    with pytest.raises(OSError, match="lens"), Pipeline(Stuck(), see_nothing) as scenes:
+        for _ in scenes:
+            break
+    assert accounted(scenes)
+
+
+def test_an_error_besides_the_callers_own_is_logged(caplog):
+    class Stuck(Frames):
+        def __iter__(self):
+            try:
+                yield from super().__iter__()
+            finally:
+                raise OSError("the lens does not fold")
+
+    with pytest.raises(KeyError), Pipeline(Stuck(), see_nothing) as scenes:
+        for _ in scenes:
+            raise KeyError("window")
+    assert "the lens does not fold" in caplog.text
+
+
+def test_a_camera_that_stops_ends_the_run_with_its_sentence():
+    camera = FakeCamera(fails_at=3)
+    source = Webcam("0", 64, 48, 30, open_device=lambda _: camera)
+    with (
+        pytest.raises(SourceError, match="/dev/video0 stopped delivering after 3"),
+        Pipeline(source, see_nothing, every=True) as scenes,
+    ):
+        for _ in scenes:
+            pass
+    assert camera.released_by == ["capture"]
+    assert scenes.published == 3
+
+
+def test_a_camera_that_never_answers_is_left_behind_and_said_so(monkeypatch, caplog):
+    monkeypatch.setattr(pipeline_module, "LEAVE_SECONDS", 0.05)
+    camera = FakeCamera(blocks_at=2)
+    source = Webcam("0", 64, 48, 30, open_device=lambda _: camera)
+    with caplog.at_level(logging.WARNING), Pipeline(source, see_nothing) as scenes:
+        for _ in scenes:
+            camera.blocked.wait()
+            break
+    assert "thread=capture left behind" in caplog.text
+    assert accounted(scenes)
+    camera.release_grab.set()
+    capture = next(each for each in threading.enumerate() if each.name == "capture")
+    capture.join()
+    assert camera.released_by == ["capture"]
+
+
+def test_a_frame_of_an_inference_that_never_ends_is_accounted_for(monkeypatch, caplog):
+    monkeypatch.setattr(pipeline_module, "LEAVE_SECONDS", 0.05)
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang(frame):
+        if frame.number:
+            hangs.set()
+            go_on.wait()
+        return see_nothing(frame)
+
+    with Pipeline(Frames(), hang) as scenes:
+        for _ in scenes:
+            hangs.wait()
+            break
+    assert "thread=infer left behind" in caplog.text
+    assert scenes.dropped["unfinished"] == 1
+    assert accounted(scenes)
+    infer = next(each for each in threading.enumerate() if each.name == "infer")
+    go_on.set()
+    infer.join()
+    assert accounted(scenes)
+
+
+def test_a_paced_frame_is_held_back_until_it_is_due_and_leaving_does_not_wait_for_it():
+    class Later(Frames):
+        def __iter__(self):
+            yield frame(0, time.monotonic())
+            yield frame(1, time.monotonic() + 3600)
+
+    with Pipeline(Later(), see_nothing) as scenes:
+        for scene in scenes:
+            assert scene.frame.number == 0
+            break
+    assert accounted(scenes)
+
+
+def test_no_frame_of_a_paced_clip_comes_before_its_time():
+    with Pipeline(DemoClip(64, 64, fps=2000), see_nothing) as scenes:
+        for scene in scenes:
+            assert time.monotonic() >= scene.frame.captured_at
+            if scene.frame.number >= 20:
+                break
+
+
+def test_a_machine_without_another_thread_says_so(monkeypatch):
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with pytest.raises(RuntimeError, match="start new thread"), Pipeline(Frames(), see_nothing) as scenes:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        for _ in scenes:
+            pass
+
+
+def test_one_pipeline_is_iterated_once():
+    with pytest.raises(RuntimeError, match="once"), Pipeline(Frames(3), see_nothing) as scenes:
+        numbers(scenes)
+        numbers(scenes)
+
+
+class Interrupted(BaseException):
+    """What the test's signal raises."""
+
+
+def test_an_interrupt_at_any_bytecode_stops_everything_and_loses_no_count():
+    def interrupt(_number, _frame):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for turn in range(200):
+            scenes = Pipeline(Frames(), see_nothing, every=turn % 2 == 0)
+            with pytest.raises(Interrupted):
+                # Where it strikes is chance; that everything stops is not.
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + turn * 1e-5)
+                with scenes:
+                    for _ in scenes:
+                        pass
+            scenes._stop()  # as the interpreter's exit would, had it struck the very start of __exit__
+            assert accounted(scenes)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+LEFT_OPEN = """
+from edge.pipeline import Pipeline
+from edge.scene import Scene
+from edge.sources.demo import DemoClip
+
+scenes = Pipeline(DemoClip(64, 64), lambda frame: Scene(frame, ()))
+next(iter(scenes))
+"""
+
+
+def test_a_pipeline_that_was_never_left_is_stopped_by_the_exit_of_the_interpreter():
+    done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

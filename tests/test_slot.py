@@ -1,0 +1,230 @@
+"""Slot: the newest wins, or with `every` nothing is lost; and every item is accounted for."""
+
+import signal
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.slot import Closed, Slot
+
+
+def in_thread(work):
+    """Start `work` on a thread and return that; the test joins it."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_the_newest_item_wins_and_the_replaced_ones_are_counted():
+    slot = Slot()
+    for item in "abc":
+        slot.put(item)
+    assert slot.take() == "c"
+    assert (slot.offered, slot.taken, slot.dropped) == (3, 1, 2)
+
+
+def test_an_item_that_still_waits_is_neither_taken_nor_dropped():
+    slot = Slot()
+    slot.put("a")
+    assert (slot.offered, slot.taken, slot.dropped) == (1, 0, 0)
+
+
+def test_after_closing_the_reader_gets_the_last_item_then_the_end():
+    slot = Slot()
+    slot.put("last")
+    slot.close()
+    assert list(slot) == ["last"]
+    with pytest.raises(Closed):
+        slot.take()
+
+
+def test_a_put_into_a_closed_slot_is_refused_and_counted():
+    slot = Slot()
+    slot.close()
+    with pytest.raises(Closed):
+        slot.put("late")
+    assert (slot.offered, slot.taken, slot.dropped) == (1, 0, 1)
+
+
+def test_what_a_leaving_reader_did_not_take_counts_as_dropped():
+    slot = Slot()
+    slot.put("a")
+    slot.leave()
+    assert (slot.offered, slot.taken, slot.dropped) == (1, 0, 1)
+
+
+def test_a_reader_that_stops_iterating_stops_the_writer():
+    slot = Slot()
+    slot.put("a")
+    items = iter(slot)
+    next(items)
+    items.close()
+    with pytest.raises(Closed):
+        slot.put("b")
+
+
+def test_the_writers_error_comes_to_the_reader_after_the_last_item():
+    slot = Slot()
+    with slot:
+        slot.put("last")
+        raise ValueError("of the writer")
+    got = []
+    with pytest.raises(ValueError, match="of the writer"):
+        got.extend(slot)
+    assert got == ["last"]
+
+
+def test_a_writer_that_was_refused_is_no_error_for_the_reader():
+    slot = Slot()
+    with slot:
+        slot.leave()
+        slot.put("late")
+    assert slot.error is None
+    assert list(slot) == []
+
+
+def test_a_waiting_reader_wakes_when_an_item_comes():
+    slot, got = Slot(), []
+    reader = in_thread(lambda: got.extend(slot))
+    slot.put("a")
+    slot.close()
+    reader.join()
+    assert got == ["a"]
+
+
+def test_a_waiting_reader_wakes_when_the_slot_is_closed():
+    slot, got = Slot(), []
+    reader = in_thread(lambda: got.extend(slot))
+    slot.close()
+    reader.join()
+    assert got == []
+
+
+@pytest.mark.parametrize("end", [Slot.close, Slot.leave])
+def test_a_waiting_writer_wakes_when_the_slot_is_closed(end):
+    slot, refused = Slot(every=True), []
+
+    def write():
+        with pytest.raises(Closed):
+            slot.put("second")
+        refused.append("second")
+
+    slot.put("first")
+    writer = in_thread(write)
+    end(slot)
+    writer.join()
+    assert refused == ["second"]
+    left = list(slot)
+    assert slot.offered == 2 == len(left) + slot.dropped
+
+
+def test_every_loses_nothing_and_keeps_the_order():
+    slot = Slot(every=True)
+
+    def write():
+        with slot:
+            for item in range(2000):
+                slot.put(item)
+
+    writer = in_thread(write)
+    assert list(slot) == list(range(2000))
+    writer.join()
+    assert (slot.offered, slot.taken, slot.dropped) == (2000, 2000, 0)
+
+
+def test_two_threads_account_for_every_item_and_get_them_in_order():
+    slot = Slot()
+
+    def write():
+        with slot:
+            for item in range(20_000):
+                slot.put(item)
+
+    writer = in_thread(write)
+    got = list(slot)
+    writer.join()
+    assert got == sorted(set(got))
+    assert got[-1] == 19_999
+    assert (slot.offered, slot.taken) == (20_000, len(got))
+    assert slot.offered == slot.taken + slot.dropped
+
+
+STEPS = st.lists(st.sampled_from(["put", "take", "close", "leave"]), max_size=30)
+
+
+@given(steps=STEPS)
+@settings(deadline=None)
+def test_what_was_put_was_taken_or_dropped(steps):
+    slot, waiting, offered, got, lost, closed = Slot(), [], 0, [], [], False
+    for step in [*steps, "leave"]:
+        if step == "put":
+            offered += 1
+            if closed:
+                with pytest.raises(Closed):
+                    slot.put(offered)
+                lost.append(offered)
+            else:
+                slot.put(offered)
+                lost += waiting
+                waiting = [offered]
+        elif step == "take" and waiting:
+            got.append(slot.take())
+            assert got[-1] == waiting.pop()
+        elif step == "take" and closed:
+            with pytest.raises(Closed):
+                slot.take()
+        elif step == "close":
+            slot.close()
+            closed = True
+        elif step == "leave":
+            slot.leave()
+            closed = True
+            lost += waiting
+            waiting = []
+        assert (slot.offered, slot.taken, slot.dropped) == (offered, len(got), len(lost))
+    assert slot.offered == slot.taken + slot.dropped
+
+
+class Interrupted(BaseException):
+    """What the test's signal raises."""
+
+
+def interrupt(_number, _frame):
+    raise Interrupted
+
+
+@pytest.fixture
+def alarm():
+    """A function that has a signal interrupt this thread after so many seconds."""
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def test_an_interrupted_wait_leaves_no_lock_held(alarm):
+    slot = Slot()
+    alarm(0.01)
+    with pytest.raises(Interrupted):
+        slot.take()
+    slot.put("a")
+    assert slot.take() == "a"
+
+
+def test_an_interrupt_at_any_bytecode_leaves_no_lock_held(alarm):
+    for turn in range(300):
+        slot = Slot()
+        try:
+            alarm(1e-5 + turn * 1e-6)  # from the first bytecode on; where it strikes is chance, the outcome is not
+            while True:
+                slot.put("a")
+                slot.take()
+        except Interrupted:
+            pass
+        assert slot.dropped <= 1
+        slot.put("b")
+        assert slot.take() == "b"
+        slot.leave()
+        assert slot.offered == slot.taken + slot.dropped
