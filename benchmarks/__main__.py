@@ -36,7 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     webcam.add_argument("--seconds", type=float, default=10.0, help="of each part (default: %(default)s)")
     webcam.set_defaults(measure=_webcam)
     for each in (pipeline, webcam):
-        each.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output")
+        each.add_argument(
+            "--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output"
+        )
         each.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
     return parser
 

@@ -13,10 +13,12 @@ Definitions (times in milliseconds a frame; medians, so that a stolen slice of t
 """
 
 import statistics
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from benchmarks import machine
@@ -27,7 +29,6 @@ from edge.faces import face_finder
 from edge.perceive import Reader
 from edge.pipeline import Pipeline
 from edge.run import SWITCH_SECONDS, perceiver_of
-from edge.scene import Frame
 from edge.sources import Source, open_source
 from edge.stats import percentile
 
@@ -131,7 +132,7 @@ def _check_identity(scenes: Pipeline, numbers: list[int]) -> None:
 
 def _jitter_ms(published_at: list[float]) -> float:
     """p99 - p50 of the time between two scenes."""
-    gaps = [(after - before) * 1000 for before, after in zip(published_at, published_at[1:], strict=False)]
+    gaps = [(after - before) * 1000 for before, after in pairwise(published_at)]
     return percentile(gaps, 99) - percentile(gaps, 50)
 
 
@@ -140,35 +141,41 @@ def run(settings: config.Settings, rounds: int, frames: int, say: Callable[[str]
 
     frames  how many of the source a round takes; the clip's end comes earlier if it is shorter
     """
-    import sys
-
     sys.setswitchinterval(SWITCH_SECONDS)
     classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
     found = machine.facts()
     unpaced = replace(settings, camera=replace(settings.camera, pace=False))
-    done = []
+    done, shares = [], []
     for number in range(1, rounds + 1):
         medians = measure_stages(open_source(unpaced.camera), unpaced, classifier, frames).medians()
         flat_out = measure_pipeline(open_source(unpaced.camera), unpaced, classifier, frames)
         paced = measure_pipeline(open_source(settings.camera), settings, classifier, frames)
         limits = bounds(medians, found["cores"])
-        each = {"medians_ms": medians, **limits, "flat_out": flat_out, "paced": paced, **ratios(limits, flat_out, paced)}
-        done.append(each)
+        share = ratios(limits, flat_out, paced)
+        done.append({"medians_ms": medians, **limits, "flat_out": flat_out, "paced": paced, **share})
+        shares.append(share)
         say(
             f"round {number}/{rounds}: bound {limits['throughput_bound_fps']:.0f} FPS, flat out {flat_out['fps']:.0f} "
-            f"({each['throughput_share']:.1%}); paced p99 age {paced['age_ms']['p99']:.1f} ms"
+            f"({share['throughput_share']:.1%}); paced p99 age {paced['age_ms']['p99']:.1f} ms"
         )
     return {
         "benchmark": "pipeline",
         "schema": 1,
-        "settings": {"source": settings.camera.source, "fps": settings.camera.fps, "frames": frames, "rounds": rounds,
-                     "size": [settings.camera.width, settings.camera.height], "range": settings.faces.range,
-                     "backend": settings.faces.backend, "warm_up_frames": WARM_UP_FRAMES},
+        "settings": {
+            "source": settings.camera.source,
+            "fps": settings.camera.fps,
+            "frames": frames,
+            "rounds": rounds,
+            "size": [settings.camera.width, settings.camera.height],
+            "range": settings.faces.range,
+            "backend": settings.faces.backend,
+            "warm_up_frames": WARM_UP_FRAMES,
+        },
         "model": classifier.name,
         "machine": found,
         "doubts": machine.warnings(found),
         "rounds": done,
-        "summary": {name: statistics.median(each[name] for each in done) for name in ratios(limits, flat_out, paced)},
+        "summary": {name: statistics.median(each[name] for each in shares) for name in shares[0]},
     }
 
 

@@ -36,8 +36,12 @@ def run(settings: config.Settings, seconds: float) -> dict[str, Any]:
     return {
         "benchmark": "webcam",
         "schema": 1,
-        "settings": {"source": settings.camera.source, "asked_fps": settings.camera.fps, "frames": frames,
-                     "size": [settings.camera.width, settings.camera.height]},
+        "settings": {
+            "source": settings.camera.source,
+            "asked_fps": settings.camera.fps,
+            "frames": frames,
+            "size": [settings.camera.width, settings.camera.height],
+        },
         "model": classifier.name,
         "machine": found,
         "doubts": machine.warnings(found),

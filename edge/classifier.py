@@ -1,4 +1,4 @@
-"""Classifier: the pixels of a face in, the probability of each label out. Dequantization happens here and nowhere else."""
+"""Classifier: the pixels of a face in, the probability of each label out. Only here is int8 made real."""
 
 import hashlib
 from pathlib import Path
@@ -53,17 +53,18 @@ class Classifier:
 
     def tensor(self, face: NDArray[np.uint8]) -> NDArray[Any]:
         """What the network is given for a crop: as `to_input`, then int8 if the model is."""
-        return self._of_level[face]
+        return np.asarray(self._of_level[face])
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Softmax of (labels,) logits at the card's temperature."""
         exponents = np.exp((logits - logits.max()) / np.float32(self.card.temperature))
-        return exponents / exponents.sum()
+        return np.asarray(exponents / exponents.sum(), np.float32)
 
 
 def quantized(values: NDArray[np.float32], how: Quantization) -> NDArray[np.int8]:
     """Real numbers as int8, rounded to the nearest and clipped to -128..127."""
-    return np.clip(np.round(values / np.float32(how.scale)) + how.zero_point, -128, 127).astype(np.int8)
+    steps = np.round(values / np.float32(how.scale)) + how.zero_point
+    return np.asarray(np.clip(steps, -128, 127), np.int8)
 
 
 def _real(values: NDArray[Any], how: Quantization | None) -> NDArray[np.float32]:
@@ -89,5 +90,7 @@ def _checked(network: interpreter.Interpreter, card: ModelCard, where: str) -> t
     for each, said in ((inputs[0], card.quant_in), (outputs[0], card.quant_out)):
         scale, zero_point = each["quantization"]
         if said is not None and not (np.isclose(scale, said.scale) and zero_point == said.zero_point):
-            raise ModelError(f"{where}: quantized by {each['quantization']!r}, its card says {said}: make the file again")
+            raise ModelError(
+                f"{where}: quantized by {each['quantization']!r}, its card says {said}: make the file again"
+            )
     return int(inputs[0]["index"]), int(outputs[0]["index"])

@@ -130,7 +130,7 @@ def eye_corners(right_eye: tuple[float, float], left_eye: tuple[float, float], s
 
     `right_eye` is the person's, at the left of the picture. Eyes in one point give a square of no size.
     """
-    right, left = np.float32(right_eye), np.float32(left_eye)
+    right, left = np.array(right_eye, np.float32), np.array(left_eye, np.float32)
     along = (left - right) / spec.eye_distance
     down = np.array([-along[1], along[0]], np.float32)
     top_left = (right + left) / 2 - along / 2 - down * spec.eye_line
@@ -171,7 +171,7 @@ def crop(picture: NDArray[np.uint8], spec: InputSpec, corners: Corners | None = 
 def _affine(source: Corners, target: Corners) -> NDArray[np.float64]:
     """The 2 x 3 matrix that takes three points to three others (`cv2.getAffineTransform`, without its refusals)."""
     system = np.column_stack([source, np.ones(3)]).astype(np.float64)
-    return np.linalg.solve(system, target.astype(np.float64)).T
+    return np.asarray(np.linalg.solve(system, target.astype(np.float64)).T, np.float64)
 
 
 def _coloured(face: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:

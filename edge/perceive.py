@@ -57,7 +57,12 @@ class Perceiver:
     """
 
     def __init__(
-        self, finder: FaceFinder, reader: Reader, tracker: Tracker, settler: Settler, tell: Callable[[EmotionEvent], None]
+        self,
+        finder: FaceFinder,
+        reader: Reader,
+        tracker: Tracker,
+        settler: Settler,
+        tell: Callable[[EmotionEvent], None],
     ) -> None:
         self._finder, self._reader, self._tracker, self._settler, self._tell = finder, reader, tracker, settler, tell
 
@@ -117,4 +122,6 @@ def sharpness(pixels: NDArray[np.uint8]) -> float:
     """
     grey = pixels if pixels.shape[-1] == 1 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     contrast = float(grey.var())
-    return float(cv2.Laplacian(grey, cv2.CV_32F).var()) / contrast if contrast > 1 else 0.0
+    # Without the edge, where OpenCV mirrors the picture and a kink looks like detail.
+    detail = cv2.Laplacian(grey, cv2.CV_32F)[1:-1, 1:-1]
+    return float(detail.var()) / contrast if contrast > 1 else 0.0

@@ -27,9 +27,7 @@ SWITCH_SECONDS = 0.0005
 """How long one thread may hold the interpreter lock: at Python's 5 ms a busy thread delays each inference by that."""
 
 
-def run(
-    settings: config.Settings, window: bool, record: Path | None, closing_down: Callable[[], None]
-) -> None:
+def run(settings: config.Settings, window: bool, record: Path | None, closing_down: Callable[[], None]) -> None:
     """Watch the source of `settings` to its end; events go to its sink, speed to the log.
 
     window        show the picture until q, Esc or the close button

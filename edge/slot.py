@@ -2,6 +2,8 @@
 
 There is no Condition here, and no Event: a signal's exception (Ctrl-C) can arrive at any bytecode of the main thread,
 and within their Python code it would leave a lock held. A raw Lock's acquire, release and `with` are each one step.
+For the same reason a bell is rung before what it tells of, within the lock: who wakes waits for the lock and then sees
+it, and no interrupt comes between a change and its ring.
 """
 
 from collections.abc import Generator
@@ -37,9 +39,10 @@ class Bell:
 class Slot(Generic[T]):
     """Room for one item between one writing and one reading thread.
 
-    A put never waits: an item that was not taken is replaced, and counted in `dropped`. With `every` it waits until
-    the item before was taken, so nothing is dropped. As a context manager, for the writer, it is closed at the end of
-    the block, and an error of the block is raised at the reader, not here. Always: offered = taken + dropped + inside.
+    A put never waits: an item that was not taken is replaced, and counted in `dropped`. With `every` it hands over: it
+    waits until its item was taken, so nothing is dropped and nothing grows old in the slot while the writer works ahead.
+    As a context manager, for the writer, it is closed at the end of the block, and an error of the block is raised at
+    the reader, not here. Always: offered = taken + dropped + inside.
     """
 
     def __init__(self, every: bool = False) -> None:
@@ -59,50 +62,57 @@ class Slot(Generic[T]):
             return self.offered - self.taken - len(self._inside)
 
     def put(self, item: T) -> None:
-        """Leave `item` for the reader; Closed when the reader has gone."""
-        while not self._try_put(item):
+        """Leave `item` for the reader, or hand it over; Closed when the slot was closed before that was done."""
+        while not (turn := self._try_put(item)):
             self._went.wait()
-        self._came.ring()
+        while self._every and not self._was_taken(turn):
+            self._went.wait()
 
-    def _try_put(self, item: T) -> bool:
+    def _try_put(self, item: T) -> int:
+        """What `taken` will be when `item` is; 0 where it has to wait for the one before, whose put was interrupted."""
         with self._lock:
             if self._every and self._inside and not self.closed:
-                return False
+                return 0
             self.offered += 1
             if self.closed:
                 raise Closed
+            self._came.ring()
             self._inside = [item]
-            return True
+            return self.taken + 1
+
+    def _was_taken(self, turn: int) -> bool:
+        with self._lock:
+            if self.closed and self.taken < turn:
+                raise Closed
+            return self.taken >= turn
 
     def take(self) -> T:
         """Wait for an item; when closed and empty, raises the writer's error if there is one, else Closed."""
         while True:
             with self._lock:
                 if self._inside:
+                    self._went.ring()
                     self.taken += 1
-                    item = self._inside.pop()
-                    break
+                    return self._inside.pop()
                 if self.closed:
                     raise self.error or Closed
             self._came.wait()
-        self._went.ring()
-        return item
 
     def close(self, error: BaseException | None = None) -> None:
         """Nothing more may be put in; what is inside may still be taken. The first error stays."""
         with self._lock:
+            self._came.ring()
+            self._went.ring()
             self.closed = True
             self.error = self.error or error
-        self._came.ring()
-        self._went.ring()
 
     def leave(self) -> None:
         """The reader goes: closed, and what is inside counts as dropped."""
         with self._lock:
+            self._came.ring()
+            self._went.ring()
             self.closed = True
             self._inside = []
-        self._came.ring()
-        self._went.ring()
 
     def rest(self, timeout_seconds: float) -> None:
         """Let the writer wait; it may end early, and does when the slot is closed."""

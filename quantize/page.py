@@ -14,7 +14,7 @@ Reads the expression of one face. Made by the commands below; this page is writt
 | file | `{file}`, {size_bytes:,} bytes, sha256 `{sha256}` |
 | network | {kind}, input {side} x {side} {colour} from {low:g} to {high:g}, faces aligned by {align} |
 | labels | {labels} |
-| outcome *uncertain* | below a confidence of {abstain:.2f}, after dividing logits by the temperature {temperature:.3g} |
+| outcome *uncertain* | below a confidence of {abstain:.2f}, logits divided by the temperature {temperature:.3g} |
 | trained on | {data} ({faces:,} faces, manifest sha256 `{manifest}`) |
 | terms of the data | {license} |
 | licence of the weights | Apache-2.0, as far as they are ours to license; mind the terms of the data |

@@ -129,7 +129,7 @@ def test_spellings_of_the_field_become_canonical(spelling, label):
 
 
 def test_an_unknown_label_is_refused_with_the_known_ones():
-    with pytest.raises(SettingsError, match="'bored'.*angry"):
+    with pytest.raises(SettingsError, match=r"'bored'.*angry"):
         canonical("bored")
 
 

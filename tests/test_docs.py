@@ -20,7 +20,9 @@ QUICK = {"--version", "--help", "models"}
 
 def pages(pattern: str) -> list[tuple[str, str]]:
     """(page, match) for all that `pattern` finds, each once."""
-    found = [(str(page.relative_to(ROOT)), each) for page in PAGES for each in re.findall(pattern, page.read_text(), re.S)]
+    found = [
+        (str(page.relative_to(ROOT)), each) for page in PAGES for each in re.findall(pattern, page.read_text(), re.S)
+    ]
     return list(dict.fromkeys(found))
 
 

@@ -74,6 +74,31 @@ def test_every_frame_comes_in_order_when_asked_for():
     assert source.opened_by == source.closed_by == "capture"
 
 
+def test_no_stage_works_ahead_of_the_next_when_every_frame_is_asked_for():
+    source, perceived, ahead = Counting(500), [], []
+
+    def perceive(frame):
+        perceived.append(frame.number)
+        ahead.append(source.given - frame.number)
+        return see_nothing(frame)
+
+    with Pipeline(source, perceive, every=True) as scenes:
+        for scene in scenes:
+            ahead.append(perceived[-1] - scene.frame.number)
+    assert max(ahead) <= 1  # the next one, which is not yet handed over
+
+
+class Counting(Frames):
+    """Knows the number of the last frame that it gave."""
+
+    given = -1
+
+    def __iter__(self):
+        for each in super().__iter__():
+            self.given = each.number
+            yield each
+
+
 def test_at_the_end_of_the_source_the_last_frame_is_delivered():
     with Pipeline(Frames(500), see_nothing) as scenes:
         got = numbers(scenes)
@@ -261,12 +286,13 @@ def test_a_camera_that_never_answers_is_left_behind_and_said_so(monkeypatch, cap
 
 def test_a_frame_of_an_inference_that_never_ends_is_accounted_for(monkeypatch, caplog):
     monkeypatch.setattr(pipeline_module, "LEAVE_SECONDS", 0.05)
-    hangs, go_on = threading.Event(), threading.Event()
+    hangs, go_on, perceived = threading.Event(), threading.Event(), []
 
     def hang(frame):
-        if frame.number:
+        if perceived:
             hangs.set()
             go_on.wait()
+        perceived.append(frame.number)  # the first is any: the newest, when this thread came to it
         return see_nothing(frame)
 
     with Pipeline(Frames(), hang) as scenes:

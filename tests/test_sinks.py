@@ -411,7 +411,7 @@ def test_closing_twice_is_closing_once(tmp_path: Path) -> None:
     sink = opened(tmp_path / "events.jsonl")
     sink.close()
     sink.close()
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="descriptor"):
         sink.write(EVENT)
 
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,12 @@ def in_thread(work):
     thread = threading.Thread(target=work)
     thread.start()
     return thread
+
+
+def until(there):
+    """Let other threads run until `there()`; the test's own time limit ends a wait for what never comes."""
+    while not there():
+        time.sleep(0)
 
 
 def test_the_newest_item_wins_and_the_replaced_ones_are_counted():
@@ -108,16 +115,46 @@ def test_a_waiting_writer_wakes_when_the_slot_is_closed(end):
 
     def write():
         with pytest.raises(Closed):
-            slot.put("second")
-        refused.append("second")
+            slot.put("nobody takes it")
+        refused.append(True)
 
-    slot.put("first")
     writer = in_thread(write)
+    until(lambda: slot.offered)
     end(slot)
     writer.join()
-    assert refused == ["second"]
+    assert refused
     left = list(slot)
-    assert slot.offered == 2 == len(left) + slot.dropped
+    assert slot.offered == 1 == len(left) + slot.dropped
+    assert left == ([] if end is Slot.leave else ["nobody takes it"])
+
+
+def test_every_hands_over_so_the_writer_is_never_ahead():
+    slot, begun, ahead = Slot(every=True), [], []
+
+    def write():
+        with slot:
+            for item in range(500):
+                begun.append(item)
+                slot.put(item)
+
+    writer = in_thread(write)
+    for item in slot:
+        until(lambda item=item: len(begun) > item + 1 or item == 499)  # it was let go with this item, and began the next
+        ahead.append(len(begun) - 2 - item)
+    writer.join()
+    assert max(ahead) == 0
+    assert slot.offered == slot.taken == 500
+
+
+def test_a_put_that_was_taken_is_no_error_although_the_reader_left_at_once():
+    for _ in range(200):
+        slot, done = Slot(every=True), []
+        writer = in_thread(lambda slot=slot, done=done: done.append(slot.put("a")))
+        assert slot.take() == "a"
+        slot.leave()
+        writer.join()
+        assert done == [None]
+        assert (slot.offered, slot.taken, slot.dropped) == (1, 1, 0)
 
 
 def test_every_loses_nothing_and_keeps_the_order():
@@ -227,4 +264,41 @@ def test_an_interrupt_at_any_bytecode_leaves_no_lock_held(alarm):
         slot.put("b")
         assert slot.take() == "b"
         slot.leave()
+        assert slot.offered == slot.taken + slot.dropped
+
+
+def test_an_interrupted_hand_over_loses_nothing_and_blocks_no_later_one(alarm):
+    slot, got = Slot(every=True), []
+    alarm(0.01)
+    with pytest.raises(Interrupted):
+        slot.put("a")  # nobody takes it
+    reader = in_thread(lambda: got.extend(slot))
+    slot.put("b")
+    slot.close()
+    reader.join()
+    assert got == ["a", "b"]
+    assert (slot.offered, slot.taken, slot.dropped) == (2, 2, 0)
+
+
+def write_on(slot):
+    """Put until refused; as the thread of a Pipeline does, it meets no signal."""
+    with slot:
+        while True:
+            slot.put("a")
+
+
+def test_a_reader_interrupted_at_any_bytecode_can_go_on_reading(alarm):
+    for turn in range(300):
+        slot = Slot(every=True)
+        writer = in_thread(lambda slot=slot: write_on(slot))
+        try:
+            alarm(1e-5 + turn * 2e-6)
+            while True:
+                slot.take()
+        except Interrupted:
+            pass
+        for _ in range(3):  # the writer was told of each item that went
+            assert slot.take() == "a"
+        slot.leave()
+        writer.join()
         assert slot.offered == slot.taken + slot.dropped

@@ -24,7 +24,10 @@ def write_fer2013(folder: Path, pixels: np.ndarray, header: str = "emotion,pixel
 
 def write_votes(folder: Path, counts: list[list[int]]) -> None:
     header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-    rows = [f"{usage},fer{i:07}.png,{','.join(map(str, row))}" for i, (usage, row) in enumerate(zip(USAGES, counts))]
+    rows = [
+        f"{usage},fer{i:07}.png,{','.join(map(str, row))}"
+        for i, (usage, row) in enumerate(zip(USAGES, counts, strict=False))
+    ]
     (folder / "fer2013new.csv").write_text("\n".join([header, *rows]) + "\n")
 
 

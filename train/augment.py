@@ -67,14 +67,16 @@ def relit(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:
     levels = np.linspace(0, 1, 256) ** np.exp(rng.uniform(-how.gamma, how.gamma)) * 255
     levels = (levels - 128) * (1 + rng.uniform(-how.contrast, how.contrast)) + 128
     levels += rng.uniform(-how.brightness, how.brightness)
-    return np.clip(levels, 0, 255).astype(np.uint8)[face]
+    table = np.clip(levels, 0, 255).astype(np.uint8)
+    return np.asarray(table[face])
 
 
 def softened(face: Pixels, rng: np.random.Generator) -> Pixels:
     """The face as a camera across the room gives it: shrunk, then enlarged."""
     side = face.shape[0]
     small = cv2.resize(face, (round(side * rng.uniform(0.35, 0.8)),) * 2, interpolation=cv2.INTER_AREA)
-    return cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR).reshape(face.shape)
+    large = cv2.resize(small, (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large.reshape(face.shape), np.uint8)
 
 
 def noisy(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:

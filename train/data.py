@@ -62,13 +62,17 @@ def read(path: Path) -> FaceSet:
         return _marked_copies(read_fer2013_csv(path / "fer2013.csv", path / "fer2013new.csv"))
     if path.suffix == ".parquet" and path.is_file():
         return _marked_copies(read_parquet(path))
-    raise SourceError(f"{path}: no data set: expected a folder with fer2013.csv (and fer2013new.csv), or a .parquet file")
+    raise SourceError(
+        f"{path}: no data set: expected a folder with fer2013.csv (and fer2013new.csv), or a .parquet file"
+    )
 
 
 def read_all(paths: Sequence[Path]) -> FaceSet:
     """Several data sets as one. Labels were mapped by name when each was read, so orders cannot collide."""
     sets = [read(path) for path in paths]
-    return FaceSet(**{name: np.concatenate([getattr(each, name) for each in sets]) for name in FaceSet.__dataclass_fields__})
+    return FaceSet(
+        **{name: np.concatenate([getattr(each, name) for each in sets]) for name in FaceSet.__dataclass_fields__}
+    )
 
 
 def read_fer2013_csv(faces: Path, votes: Path) -> FaceSet:
@@ -167,7 +171,9 @@ def _from_counts(counts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArra
     "unknown" and "not a face" included; a face whose top vote is one of these two has no usable votes.
     """
     kept = np.where(counts > 1, counts, 0)
-    order = [FERPLUS_VOTES.index(name) for name in sorted(FERPLUS_VOTES, key=lambda name: LABELS.index(canonical(name)))]
+    order = [
+        FERPLUS_VOTES.index(name) for name in sorted(FERPLUS_VOTES, key=lambda name: LABELS.index(canonical(name)))
+    ]
     named, top = kept[:, order], kept.max(axis=1)
     usable = (named.max(axis=1) == top) & (top > 0)
     votes = np.where(usable[:, None], named, 0) / np.maximum(named.sum(axis=1, keepdims=True), 1)

@@ -8,7 +8,9 @@ from keras import layers
 from edge.contract import InputSpec
 
 
-def plain(spec: InputSpec, labels: int, widths: tuple[int, ...] = (24, 48, 96, 160), dropout: float = 0.3) -> keras.Model:
+def plain(
+    spec: InputSpec, labels: int, widths: tuple[int, ...] = (24, 48, 96, 160), dropout: float = 0.3
+) -> keras.Model:
     """Plain 3 x 3 convolutions with ReLU, halved four times: all of it runs as one int8 partition in LiteRT.
 
     48 pixels, grey, default widths: 0.53 M parameters, 45 M multiplications a face.
