@@ -7,6 +7,8 @@ from pathlib import Path
 from edge.classifier import SHIPPED
 from edge.errors import EmotionEdgeError, SourceError
 
+CALIBRATION = Path(__file__).parent / "calibration.csv"
+
 
 def main() -> int:
     """0 when the model was written, 1 when the gate refused it, 2 for what the user can mend."""
@@ -15,6 +17,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="folder of a finished `python -m train fit`")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="the file to write (default: %(default)s)")
     parser.add_argument("--reports", type=Path, default=Path("docs/models"), help="folder for tables and plots")
+    parser.add_argument("--calibration", type=Path, default=CALIBRATION, help="list of the faces that set the scales")
     parser.add_argument("--version", default="0.1.0", help="of the model (default: %(default)s)")
     given = parser.parse_args()
     try:
@@ -29,7 +32,7 @@ def _promote(given: argparse.Namespace) -> int:
         raise SourceError(f"{given.run}: no best.keras there: expected the folder of a `python -m train fit`")
     from quantize.promote import promote
 
-    reasons = promote(given.data, given.run, given.out, given.reports, given.version)
+    reasons = promote(given.data, given.run, given.out, given.reports, given.calibration, given.version)
     for reason in reasons:
         print(f"refused: {reason}", file=sys.stderr)
     if not reasons:

@@ -30,9 +30,3 @@ def write_list(faces: FaceSet, path: Path) -> None:
         writer.writerow(COLUMNS)
         for source, row, label, digest in zip(faces.source, faces.row, faces.majority, faces.digests(), strict=True):
             writer.writerow((source, row, LABELS[label], digest))
-
-
-def read_list(path: Path) -> list[dict[str, str]]:
-    """The rows that `write_list` wrote."""
-    with path.open(newline="") as stream:
-        return list(csv.DictReader(stream))
