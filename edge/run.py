@@ -20,6 +20,7 @@ from edge.sinks import JsonLines
 from edge.sources import Source, open_source
 from edge.stats import Stats, line
 from edge.track import Tracker
+from edge.views import Views
 
 log = logging.getLogger("emotion_edge")
 
@@ -42,13 +43,14 @@ def run(settings: config.Settings, window: bool, record: Path | None, closing_do
         classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
         sink = JsonLines(settings.events.path or sys.stdout, settings.events.device, classifier.name)
         opened.enter_context(closing(sink))
+        views = opened.enter_context(closing(Views(window, record)))
         perceiver = opened.enter_context(closing(perceiver_of(settings, classifier, sink.write)))
-        pipeline = opened.enter_context(Pipeline(source, perceiver, every=not source.live))
+        pipeline = Pipeline(source, perceiver, every=not source.live)
+        opened.callback(_log_stop, pipeline, stats)
+        opened.enter_context(pipeline)
         opened.callback(closing_down)
         _log_start(settings, source, classifier)
-        _watch(pipeline, source, stats)
-    log.info("stop captured=%d published=%d lost_events=%d", pipeline.captured, pipeline.published, sink.lost)
-    log.info("whole run: %s", line(stats.summary(pipeline.dropped)))
+        _watch(pipeline, source, stats, views)
 
 
 def perceiver_of(settings: config.Settings, classifier: Classifier, tell: Callable[[EmotionEvent], None]) -> Perceiver:
@@ -58,16 +60,16 @@ def perceiver_of(settings: config.Settings, classifier: Classifier, tell: Callab
     return Perceiver(face_finder(settings.faces), reader, Tracker(settings.track), settler, tell)
 
 
-def _watch(pipeline: Pipeline, source: Source, stats: Stats) -> None:
-    """The main loop: count each scene, show it, store it, report."""
-    caption = ""
+def _watch(pipeline: Pipeline, source: Source, stats: Stats, views: Views) -> None:
+    """The main loop: count each scene, show it, report."""
     with tqdm(total=source.length, unit="frame", disable=source.length is None or not sys.stderr.isatty()) as progress:
         for scene in pipeline:
-            if stats.add(scene, time.monotonic()):
-                report = stats.report(pipeline.dropped)
-                log.info("speed %s", line(report))
-                caption = f"{report['fps']:.1f} FPS"
+            now = time.monotonic()
+            if stats.add(scene, now):
+                log.info("speed %s", line(stats.report(pipeline.dropped)))
             progress.update(scene.frame.number + 1 - progress.n)
+            if not views.show(scene, now):
+                break
 
 
 def _log_start(settings: config.Settings, source: Source, classifier: Classifier) -> None:
@@ -80,3 +82,8 @@ def _log_start(settings: config.Settings, source: Source, classifier: Classifier
         settings.faces.range,
         runtime_name(),
     )
+
+
+def _log_stop(pipeline: Pipeline, stats: Stats) -> None:
+    log.info("stop captured=%d published=%d", pipeline.captured, pipeline.published)
+    log.info("whole run: %s", line(stats.summary(pipeline.dropped)))
