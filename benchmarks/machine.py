@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,11 +51,6 @@ def warnings(found: dict[str, Any]) -> list[str]:
     if found["throttled"] not in (None, "throttled=0x0"):
         doubts.append(f"{found['throttled']}: the board is or was throttled")
     return doubts
-
-
-def process_cpu_seconds() -> float:
-    """CPU time that this process has used, all threads, user and system."""
-    return time.process_time()
 
 
 def _processor() -> str | None:

@@ -17,18 +17,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 from benchmarks import machine
 from edge import config
 from edge.classifier import SHIPPED, Classifier
-from edge.errors import EmotionEdgeError
+from edge.errors import EmotionEdgeError, SettingsError
 from edge.faces import face_finder
 from edge.perceive import Reader
 from edge.pipeline import Pipeline
 from edge.run import SWITCH_SECONDS, perceiver_of
+from edge.scene import Scene
 from edge.sources import Source, open_source
 from edge.stats import percentile
 
@@ -68,72 +70,84 @@ def bounds(medians: dict[str, float], cores: int) -> dict[str, float]:
 
 def measure_stages(source: Source, settings: config.Settings, classifier: Classifier, frames: int) -> Stages:
     """Every stage alone, one after the other, on the frames that the pipeline will see."""
-    finder, reader = face_finder(settings.faces), Reader(classifier, settings.limits, settings.model.abstain)
-    stages = Stages()
-    for number, frame in enumerate(source):
-        if number == frames:
-            break
-        began = time.perf_counter()
-        faces = finder.find(frame)
-        found = time.perf_counter()
-        for face in faces:
-            reader.read(frame.pixels, face)
-        read = time.perf_counter()
-        if number >= WARM_UP_FRAMES:
-            stages.capture.append(frame.took_ms)
-            stages.detect.append((found - began) * 1000)
-            stages.classify.append((read - found) * 1000)
-            stages.faces.append(len(faces))
-    finder.close()
+    reader, stages = Reader(classifier, settings.limits, settings.model.abstain), Stages()
+    with closing(face_finder(settings.faces)) as finder:
+        for frame in islice(source, frames):
+            began = time.perf_counter()
+            faces = finder.find(frame)
+            found = time.perf_counter()
+            for face in faces:
+                reader.read(frame.pixels, face)
+            read = time.perf_counter()
+            if frame.number >= WARM_UP_FRAMES:
+                stages.capture.append(frame.took_ms)
+                stages.detect.append((found - began) * 1000)
+                stages.classify.append((read - found) * 1000)
+                stages.faces.append(len(faces))
+    _require(len(stages.capture))
     return stages
 
 
+@dataclass
+class Published:
+    """What the caller of a Pipeline got, after the warm-up."""
+
+    numbers: list[int] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+    ages_ms: list[float] = field(default_factory=list)
+    cpu_began_seconds: float = 0.0
+
+    def add(self, scene: Scene, now: float) -> None:
+        """Count a scene that came at a time.monotonic(), seconds."""
+        if scene.frame.number < WARM_UP_FRAMES:
+            return
+        if not self.numbers:
+            self.cpu_began_seconds = time.process_time()
+        self.numbers.append(scene.frame.number)
+        self.at.append(now)
+        self.ages_ms.append((now - scene.frame.captured_at) * 1000)
+
+    def figures(self) -> dict[str, Any]:
+        """Distinct frames a second, ages, evenness and cost."""
+        cpu_seconds = time.process_time() - self.cpu_began_seconds
+        return {
+            "fps": (len(set(self.numbers)) - 1) / (self.at[-1] - self.at[0]),
+            "frames": len(self.numbers),
+            "span_frames": self.numbers[-1] - self.numbers[0] + 1,
+            "age_ms": {f"p{q}": percentile(self.ages_ms, q) for q in (50, 95, 99)} | {"max": max(self.ages_ms)},
+            "jitter_ms": self.jitter_ms(),
+            "cpu_ms_a_frame": cpu_seconds * 1000 / len(self.numbers),
+        }
+
+    def jitter_ms(self) -> float:
+        """p99 - p50 of the time between two scenes."""
+        gaps = [(after - before) * 1000 for before, after in pairwise(self.at)]
+        return percentile(gaps, 99) - percentile(gaps, 50)
+
+
 def measure_pipeline(source: Source, settings: config.Settings, classifier: Classifier, frames: int) -> dict[str, Any]:
-    """One run of the daemon's own threads, events counted; raw figures of what the caller got."""
+    """One run of the daemon's own threads, events counted."""
     told: Counter[str] = Counter()
     perceiver = perceiver_of(settings, classifier, lambda event: told.update([event.type]))
-    ages_ms: list[float] = []
-    published_at: list[float] = []
-    numbers: list[int] = []
-    cpu_began = 0.0
-    with Pipeline(source, perceiver, every=not source.live) as scenes:
+    published = Published()
+    with closing(perceiver), Pipeline(source, perceiver, every=not source.live) as scenes:
         for scene in scenes:
-            now = time.monotonic()
-            if scene.frame.number == WARM_UP_FRAMES:
-                cpu_began = machine.process_cpu_seconds()
-            if scene.frame.number >= WARM_UP_FRAMES:
-                published_at.append(now)
-                ages_ms.append((now - scene.frame.captured_at) * 1000)
-                numbers.append(scene.frame.number)
+            published.add(scene, time.monotonic())
             if scene.frame.number + 1 >= frames:
                 break
-    cpu_seconds = machine.process_cpu_seconds() - cpu_began
-    perceiver.close()
-    _check_identity(scenes, numbers)
-    return {
-        "fps": (len(numbers) - 1) / (published_at[-1] - published_at[0]),
-        "frames": len(numbers),
-        "span_frames": numbers[-1] - numbers[0] + 1,
-        "age_ms": {f"p{q}": percentile(ages_ms, q) for q in (50, 95, 99)} | {"max": max(ages_ms)},
-        "jitter_ms": _jitter_ms(published_at),
-        "cpu_ms_a_frame": cpu_seconds * 1000 / len(numbers),
-        "captured": scenes.captured,
-        "published": scenes.published,
-        "dropped": dict(scenes.dropped),
-        "events": dict(told),
-    }
+    _require(len(published.numbers))
+    captured, dropped = scenes.captured, dict(scenes.dropped)
+    if captured != scenes.published + sum(dropped.values()):
+        raise EmotionEdgeError(f"captured {captured}, published {scenes.published}, dropped {dropped}: a fault of ours")
+    counts = {"captured": captured, "published": scenes.published, "dropped": dropped, "events": dict(told)}
+    return published.figures() | counts
 
 
-def _check_identity(scenes: Pipeline, numbers: list[int]) -> None:
-    accounted = scenes.published + sum(scenes.dropped.values())
-    if scenes.captured != accounted or len(set(numbers)) != len(numbers):
-        raise EmotionEdgeError(f"captured {scenes.captured} frames, published + dropped {accounted}: a fault of ours")
-
-
-def _jitter_ms(published_at: list[float]) -> float:
-    """p99 - p50 of the time between two scenes."""
-    gaps = [(after - before) * 1000 for before, after in pairwise(published_at)]
-    return percentile(gaps, 99) - percentile(gaps, 50)
+def _require(measured: int) -> None:
+    if measured < 2:
+        raise SettingsError(
+            f"{measured} frames after {WARM_UP_FRAMES} of warm-up: take a longer clip, or more --frames"
+        )
 
 
 def run(settings: config.Settings, rounds: int, frames: int, say: Callable[[str], None]) -> dict[str, Any]:
