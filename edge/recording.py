@@ -59,9 +59,11 @@ class Recording:
 
     def close(self) -> None:
         """Store the last picture and make the file playable; a new file is removed if there was no picture."""
-        if self._film is not None:
+        if self._waiting is not None:
             self._put(1)
         self._end()
+        if self.lost:
+            log.error("recording: file=%s pictures=%d lost=%d", self._path, self._taken, self.lost)
 
     def _take(self, picture: Picture, moment: float) -> None:
         if self._film is None and self._has_room():
@@ -121,8 +123,10 @@ class Recording:
         self._ended = True
         if self._film is not None:
             self._film.release()
+        if self._number:
             self._check()
-        elif self._made:
+        elif self._film is not None or self._made:
+            self.lost = self._taken
             self._path.unlink(missing_ok=True)
 
     def _check(self) -> None:
@@ -133,7 +137,7 @@ class Recording:
             log.info("recording: file=%s seconds=%.1f", self._path, self._number / self._fps)
         else:
             self.lost = self._taken
-            log.error("recording cannot be played: file=%s lost=%d", self._path, self.lost)
+            log.error("recording cannot be played: file=%s", self._path)
 
 
 def _claimed(path: Path) -> bool:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from edge import __version__, config
 from edge.classifier import SHIPPED, Classifier
+from edge.errors import SettingsError
 from edge.events import EmotionEvent, Settler
 from edge.faces import face_finder
 from edge.interpreter import runtime_name
@@ -37,6 +38,7 @@ def run(settings: config.Settings, window: bool, record: Path | None, closing_do
     Raises EmotionEdgeError for what the user can mend.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
+    _refuse_overwriting(record, Path(settings.camera.source))
     stats = Stats(settings.events.report_seconds)
     with ExitStack() as opened:
         source = open_source(settings.camera)
@@ -51,6 +53,11 @@ def run(settings: config.Settings, window: bool, record: Path | None, closing_do
         opened.callback(closing_down)
         _log_start(settings, source, classifier)
         _watch(pipeline, source, stats, views)
+
+
+def _refuse_overwriting(record: Path | None, source: Path) -> None:
+    if record and record.exists() and source.exists() and record.samefile(source):
+        raise SettingsError(f"{record}: the video to record is the one to read: choose another name for --record")
 
 
 def perceiver_of(settings: config.Settings, classifier: Classifier, tell: Callable[[EmotionEvent], None]) -> Perceiver:
