@@ -13,6 +13,9 @@ from edge.errors import SettingsError
 
 T = TypeVar("T")
 
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path, as text"}
+"""The types that a setting can have, for people."""
+
 
 def _within(table: str, name: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
@@ -137,13 +140,13 @@ class Settings:
 def read(path: Path) -> Settings:
     """The settings in a TOML file; SettingsError names the file, the table and the name that is wrong."""
     try:
-        return build(Settings, tomllib.loads(path.read_text()))
+        return build(Settings, tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         raise SettingsError(f"{path}: cannot read the settings: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: no valid TOML: {error}") from error
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
+    except (ValueError, OverflowError, RecursionError) as error:  # beyond TOML's own: bytes, numbers, nesting
+        raise SettingsError(f"{path}: no valid TOML: {error}") from error
 
 
 def build(kind: type[T], given: dict[str, Any], table: str = "") -> T:
@@ -153,7 +156,7 @@ def build(kind: type[T], given: dict[str, Any], table: str = "") -> T:
     for name in given:
         if name not in known:
             guess = get_close_matches(name, known, 1)
-            hint = f"; did you mean {guess[0]!r}?" if guess else ""
+            hint = f"; did you mean {guess[0]!r}?" if guess else "."
             raise SettingsError(f"{_place(table)}unknown name {name!r}{hint} There are: {', '.join(known)}")
     return kind(**{name: _value(kinds[name], value, table, name) for name, value in given.items()})
 
@@ -180,4 +183,4 @@ def _value(kind: Any, value: Any, table: str, name: str) -> Any:
         return Path(value)
     if type(value) is wanted:
         return value
-    raise SettingsError(f"{_place(table)}{name} = {value!r}: expected {wanted.__name__}")
+    raise SettingsError(f"{_place(table)}{name} = {value!r}: expected {WORDS[wanted]}")

@@ -40,9 +40,9 @@ class Slot(Generic[T]):
     """Room for one item between one writing and one reading thread.
 
     A put never waits: an item that was not taken is replaced, and counted in `dropped`. With `every` it hands over: it
-    waits until its item was taken, so nothing is dropped and nothing grows old in the slot while the writer works ahead.
-    As a context manager, for the writer, it is closed at the end of the block, and an error of the block is raised at
-    the reader, not here. Always: offered = taken + dropped + inside.
+    waits until its item was taken, so nothing is dropped, nor grows old behind another. As a context manager, for the
+    writer, it is closed at the end of the block, and an error of the block is raised at the reader, not here.
+    Always: offered = taken + dropped + inside.
     """
 
     def __init__(self, every: bool = False) -> None:

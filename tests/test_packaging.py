@@ -1,5 +1,6 @@
 """What is installed where: the wheel, the lock files, and the environment that scripts/setup makes."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -58,6 +59,13 @@ def test_the_wheel_holds_edge_with_its_models_and_nothing_else(wheel: Path) -> N
     assert {"edge/models/face_detection_short_range.tflite", "edge/assets/astronaut.jpg", "edge/py.typed"} <= held
     assert licences == {"LICENSE", "NOTICE"}
     assert wheel.stat().st_size < WHEEL_LIMIT_BYTES
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("edge/assets/*"), *ROOT.glob("edge/models/*.tflite")]), ids=lambda path: path.name)
+def test_notice_names_each_asset_with_its_hash(path: Path) -> None:
+    notice = (ROOT / "NOTICE").read_text()
+    hashed = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"{path.relative_to(ROOT)}\n  sha256 {hashed}\n" in notice
 
 
 def test_the_installed_wheel_runs_from_anywhere_as_the_command_emotion_edge(wheel: Path, tmp_path: Path) -> None:

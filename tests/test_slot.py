@@ -139,8 +139,9 @@ def test_every_hands_over_so_the_writer_is_never_ahead():
 
     writer = in_thread(write)
     for item in slot:
-        until(lambda item=item: len(begun) > item + 1 or item == 499)  # it was let go with this item, and began the next
-        ahead.append(len(begun) - 2 - item)
+        following = min(item + 1, 499)  # what the writer may begin once this one is taken
+        until(lambda following=following: begun[-1] >= following)
+        ahead.append(begun[-1] - following)
     writer.join()
     assert max(ahead) == 0
     assert slot.offered == slot.taken == 500
@@ -228,23 +229,30 @@ class Interrupted(BaseException):
     """What the test's signal raises."""
 
 
-def interrupt(_number, _frame):
-    raise Interrupted
-
-
 @pytest.fixture
 def alarm():
-    """A function that has a signal interrupt this thread after so many seconds."""
-    before = signal.signal(signal.SIGALRM, interrupt)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    """A function that has a signal interrupt this thread once, after so many seconds and not before `when()`."""
+
+    def arm(seconds, when=lambda: True):
+        def interrupt(_number, _frame):
+            if when():
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                raise Interrupted
+
+        signal.signal(signal.SIGALRM, interrupt)
+        # Again and again: a signal just before a wait begins does not end it.
+        signal.setitimer(signal.ITIMER_REAL, seconds, 0.01)
+
+    before = signal.getsignal(signal.SIGALRM)
+    yield arm
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
 
 def test_an_interrupted_wait_leaves_no_lock_held(alarm):
     slot = Slot()
-    alarm(0.01)
     with pytest.raises(Interrupted):
+        alarm(0.01)
         slot.take()
     slot.put("a")
     assert slot.take() == "a"
@@ -269,14 +277,16 @@ def test_an_interrupt_at_any_bytecode_leaves_no_lock_held(alarm):
 
 def test_an_interrupted_hand_over_loses_nothing_and_blocks_no_later_one(alarm):
     slot, got = Slot(every=True), []
-    alarm(0.01)
-    with pytest.raises(Interrupted):
-        slot.put("a")  # nobody takes it
+    for item in "ab":  # nobody takes either: "a" is left inside, "b" waits for its room
+        with pytest.raises(Interrupted):
+            alarm(0.01, when=lambda: slot._inside)
+            slot.put(item)
+    assert (slot.offered, slot.taken, slot.dropped) == (1, 0, 0)
     reader = in_thread(lambda: got.extend(slot))
-    slot.put("b")
+    slot.put("c")
     slot.close()
     reader.join()
-    assert got == ["a", "b"]
+    assert got == ["a", "c"]
     assert (slot.offered, slot.taken, slot.dropped) == (2, 2, 0)
 
 

@@ -1,5 +1,6 @@
 """Where frames come from: the demo clip, a video file, a camera, a folder of pictures."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import Protocol
@@ -37,15 +38,16 @@ def open_source(settings: config.Camera) -> Source:
     # Imported when asked for, so that a look at one source does not load the others.
     from edge.sources import camera, demo, folder, video
 
-    said, path = settings.source, Path(settings.source).expanduser()
+    said, path = settings.source, os.path.expanduser(settings.source)
     if said == "demo":
         return demo.DemoClip(settings.width, settings.height, settings.fps, settings.pace)
-    if said.isdigit() or said.startswith("/dev/"):
+    if said.isdecimal() or said.startswith("/dev/"):
         return camera.Webcam(said, settings.width, settings.height, settings.fps)
-    if path.is_dir() or path.suffix.lower() in folder.PICTURE_SUFFIXES:
-        return folder.ImageFolder(path, settings.fps)
-    if path.is_file():
-        return video.VideoFile(path, settings.pace)
+    # os.path says no where Path raises: a name too long, a loop of links, a folder that is closed to us.
+    if os.path.isdir(path) or (Path(path).suffix.lower() in folder.PICTURE_SUFFIXES and os.path.lexists(path)):
+        return folder.ImageFolder(Path(path), settings.fps)
+    if os.path.isfile(path):
+        return video.VideoFile(Path(path), settings.pace)
     raise SourceError(
         f'no source {said!r}: expected "demo", a camera (0, /dev/video0), a video file, a picture, or a folder of them'
     )

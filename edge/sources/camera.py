@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,9 @@ from edge.sources.video import quiet_opencv
 log = logging.getLogger("emotion_edge")
 
 DEVICES = Path("/sys/class/video4linux")
+
+BROKEN_IN_A_ROW = 10
+"""So many pictures in a row that cannot be decoded end the iteration: cables and cheap cameras damage a single one."""
 
 
 class Device(Protocol):
@@ -42,7 +46,8 @@ class Webcam:
     """A camera, by number ("0") or path ("/dev/video0"); it may deliver another size or rate than asked, see the log.
 
     `captured_at` is when the picture had come from the camera, `took_ms` what decoding it took (waiting is no work).
-    Opening fails, and a camera that stops ends the iteration, with SourceError.
+    Opening fails, and a camera that stops ends the iteration, with SourceError. A picture that comes damaged is passed
+    over, and logged.
     """
 
     live = True
@@ -51,7 +56,7 @@ class Webcam:
     def __init__(
         self, which: str, width: int, height: int, fps: float, open_device: Callable[[str], Device] = open_v4l2
     ) -> None:
-        self.name = f"/dev/video{int(which)}" if which.isdigit() else which
+        self.name = f"/dev/video{int(which)}" if which.isdecimal() else which
         self._width, self._height, self._fps = width, height, fps
         self._open_device = open_device
 
@@ -61,10 +66,8 @@ class Webcam:
             if not device.isOpened():
                 raise SourceError(why_not(self.name))
             self._ask(device)
-            number = 0
-            while True:
+            for number in count():
                 yield self._frame(device, number)
-                number += 1
         finally:
             device.release()
 
@@ -76,22 +79,26 @@ class Webcam:
         device.set(cv2.CAP_PROP_FPS, self._fps)
         device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         got = [device.get(each) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)]
-        form = int(device.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace").strip("\0 ")
+        code = int(device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF  # -1 where it is not known
+        form = "".join(each for each in code.to_bytes(4, "little").decode("latin-1") if each.isalnum())
         asked = f"{self._width}x{self._height}@{self._fps:g}"
         log.info("camera=%s size=%dx%d fps=%g format=%s asked=%s", self.name, *got, form or "?", asked)
 
     def _frame(self, device: Device, number: int) -> Frame:
-        grabbed = device.grab()
-        captured_at = time.monotonic()
-        there, pixels = device.retrieve() if grabbed else (False, None)
-        if not there or pixels is None:
-            raise SourceError(
-                f"camera {self.name} stopped delivering after {number} frames: was it unplugged? "
-                "Check its cable and power; `emotion-edge cameras` lists what is there"
-            )
-        rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-        took_ms = (time.monotonic() - captured_at) * 1000
-        return Frame(rgb, captured_at, captured_at, number, took_ms, self.name)
+        for _ in range(BROKEN_IN_A_ROW):
+            if not device.grab():
+                break
+            captured_at = time.monotonic()
+            there, pixels = device.retrieve()
+            if there and pixels is not None:
+                rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+                took_ms = (time.monotonic() - captured_at) * 1000
+                return Frame(rgb, captured_at, captured_at, number, took_ms, self.name)
+            log.warning("camera=%s passed over a damaged picture after %d frames", self.name, number)
+        raise SourceError(
+            f"camera {self.name} stopped delivering after {number} frames: was it unplugged? "
+            "Check its cable and power; `emotion-edge cameras` lists what is there"
+        )
 
 
 def why_not(path: str) -> str:
@@ -108,13 +115,14 @@ def list_cameras(devices: Path = DEVICES) -> list[tuple[str, str]]:
     """Path and name of each camera that Linux knows; a camera's second node, for metadata, is left out."""
     found = []
     for each in devices.glob("video*"):
-        if _text(each / "index") in ("0", ""):
-            found.append((int(each.name.removeprefix("video")), _text(each / "name")))
+        number = each.name.removeprefix("video")
+        if number.isdecimal() and _text(each / "index") in ("0", ""):
+            found.append((int(number), _text(each / "name")))
     return [(f"/dev/video{number}", name or "unnamed") for number, name in sorted(found)]
 
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()  # the kernel may cut a name within a letter
     except OSError:
         return ""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge.errors import SourceError
 from edge.scene import Frame
+from edge.sources.video import quiet_opencv
 
 log = logging.getLogger("emotion_edge")
 
@@ -80,6 +81,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
     """A picture file as (height, width, 3) RGB, turned upright by its EXIF orientation; SourceError if it is none."""
+    quiet_opencv()
     content = _read(path)
     if not content:
         raise SourceError(f"{path}: an empty file: {EXPECTED}")

@@ -1,5 +1,6 @@
 """VideoFile: the frames of a film, in its own time or as fast as they are read."""
 
+import math
 import os
 import time
 from collections.abc import Generator
@@ -31,29 +32,31 @@ class VideoFile:
         self.name, self.live = path.name, paced
         self._path = path
         with self._opened() as film:
-            self._fps = film.get(cv2.CAP_PROP_FPS) or USUAL_FPS
-            frames = round(film.get(cv2.CAP_PROP_FRAME_COUNT))
+            fps = film.get(cv2.CAP_PROP_FPS)
+            self._fps = fps if 0 < fps < math.inf else USUAL_FPS
+            frames = film.get(cv2.CAP_PROP_FRAME_COUNT)
             if not film.read()[0]:
                 raise SourceError(f"{path}: a video without a picture that can be decoded: truncated? Copy it again")
-        self.length = frames if frames > 0 else None
+        self.length = round(frames) if 0 < frames < math.inf else None
 
     def __iter__(self) -> Generator[Frame, None, None]:
         with self._opened() as film:
             started, number, moment = time.monotonic(), 0, -1 / self._fps
             while True:
                 began = time.monotonic()
-                if not film.grab():
+                there, pixels = film.read()
+                if not there:
                     break
                 moment = self._moment(film, number, moment)
-                pixels = cv2.cvtColor(film.retrieve()[1], cv2.COLOR_BGR2RGB)
+                rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
                 took_ms = (time.monotonic() - began) * 1000
                 due = started + moment if self.live else began
-                yield Frame(np.asarray(pixels, np.uint8), due, moment, number, took_ms, self.name)
+                yield Frame(rgb, due, moment, number, took_ms, self.name)
                 number += 1
         self._check_end(number, moment + 1 / self._fps)
 
     def _moment(self, film: cv2.VideoCapture, number: int, before: float) -> float:
-        """Seconds of the frame just grabbed; one frame later than the last where the container is of no help."""
+        """Seconds of the frame just read; one frame later than the last where the container is of no help."""
         said = film.get(cv2.CAP_PROP_POS_MSEC) / 1000
         return said if said > before and (said > 0 or number == 0) else before + 1 / self._fps
 
@@ -69,7 +72,8 @@ class VideoFile:
         quiet_opencv()
         if not self._path.is_file() or not os.access(self._path, os.R_OK):
             raise SourceError(f"{self._path}: no file, or one that this user may not read: expected a video")
-        film = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+        film = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG)
         try:
             if not film.isOpened():
                 raise SourceError(f"{self._path}: {_kind(self._path)}: expected a video (MP4, MKV, AVI, WebM, MOV)")
