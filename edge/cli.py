@@ -1,18 +1,21 @@
 """The command line: what was asked becomes settings, and each subcommand is handed to the module that does it."""
 
 import argparse
+import errno
+import io
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edge import __version__, config
-from edge.errors import EmotionEdgeError
+from edge.errors import EmotionEdgeError, ModelError, OutputError
 
 DESCRIPTION = """Find faces, read their expressions, tell what changed.
 
@@ -24,36 +27,95 @@ DESCRIPTION = """Find faces, read their expressions, tell what changed.
 Events go to standard output as JSON lines, everything else to standard error. No picture is stored or sent, unless
 you ask for --record. An expression is not a feeling: do not judge people by it, least of all at work or in school."""
 
+STOPS = signal.SIGINT, signal.SIGTERM
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What a full or broken disk says to a print()."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 when all went well or a stop was asked for, 1 when a check failed, 2 for what the user can mend."""
+    """0 when all went well or `run` was stopped, 1 when a check failed, 2 for what the user can mend.
+
+    SIGINT and SIGTERM end the other commands as they end any program, and without Python's traceback.
+    """
+    _on_stops(signal.SIG_DFL)
+    _mend_streams()
     try:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, _interrupt)
         given = _parser().parse_args(argv)
+        if sys.stdout is None and given.do is not _run:
+            raise OutputError("standard output is closed: expected an open one")
         _log_to_stderr(given.verbose)
         return int(given.do(given))
-    except KeyboardInterrupt:
-        return 0
     except EmotionEdgeError as error:
-        print(f"emotion-edge: {error}", file=sys.stderr)
+        _complain(error)
         return 2
     except BrokenPipeError:
         # The reader of our output went away; nothing is left to tell it, at exit neither.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_nowhere()
         return 0
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _complain(
+            f"standard output cannot be written: {error.strerror}; what it holds is not all: make room, try again"
+        )
+        _print_nowhere()
+        return 2
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM and Ctrl-C are one: the first interrupts, what comes while we close is passed over."""
-    ignore_signals()
+def _on_stops(do: "Callable[[int, FrameType | None], None] | signal.Handlers") -> None:
+    for each in STOPS:
+        signal.signal(each, do)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """End at once, for as long as nothing is open that must be closed: imports and finalizers swallow an interrupt,
+    or make another error of it."""
+    os._exit(0)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    _on_stops(_pass_over)
     raise KeyboardInterrupt
+
+
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """Not SIG_IGN: for a second signal that is already on its way Python would print a traceback."""
+
+
+@contextmanager
+def interruptible() -> Generator[None, None, None]:
+    """SIGTERM and Ctrl-C are one: in this block the first raises KeyboardInterrupt; what comes later is passed over."""
+    try:
+        _on_stops(_interrupt)
+        yield
+    finally:
+        _on_stops(_pass_over)
 
 
 def ignore_signals() -> None:
     """From here on a stop is under way."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
+    _on_stops(_pass_over)
+
+
+def _mend_streams() -> None:
+    """Descriptors 0 to 2 are open, so that no file of ours becomes one of them and is given what libraries print."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # to the end of the process
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names are bytes and come out as they were; whole lines, so that leaving at once loses none.
+        sys.stdout.reconfigure(errors="surrogateescape", line_buffering=True)
+
+
+def _print_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(what: object) -> None:
+    print(f"emotion-edge: {what}", file=sys.stderr)
 
 
 def _log_to_stderr(verbose: bool) -> None:
@@ -123,7 +185,10 @@ def settings_of(given: argparse.Namespace) -> config.Settings:
     """The settings file, with the flags over it."""
     settings = config.read(given.config) if given.config else config.Settings()
     changes: dict[str, dict[str, Any]] = {
-        "camera": {"source": getattr(given, "source", None), "pace": False if getattr(given, "no_pace", False) else None},
+        "camera": {
+            "source": getattr(given, "source", None),
+            "pace": False if getattr(given, "no_pace", False) else None,
+        },
         "faces": {"backend": given.backend, "range": given.range},
         "model": {"path": given.model},
         "events": {"path": getattr(given, "events", None)},
@@ -135,9 +200,16 @@ def settings_of(given: argparse.Namespace) -> config.Settings:
 
 
 def _run(given: argparse.Namespace) -> int:
+    _on_stops(_leave)
     from edge.run import run
 
-    run(settings_of(given), window=given.window, record=given.record, closing_down=ignore_signals)
+    try:
+        with interruptible():
+            run(settings_of(given), window=given.window, record=given.record, closing_down=ignore_signals)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        _on_stops(signal.SIG_IGN)  # a handler of ours does not live to the end of Python: they would kill us
     return 0
 
 
@@ -151,10 +223,16 @@ def _models(given: argparse.Namespace) -> int:
     from edge.classifier import SHIPPED
     from edge.contract import read_card, read_model_file
 
+    failed = False
     for path in given.files or [SHIPPED]:
-        card = read_card(read_model_file(path), str(path))
+        try:
+            card = read_card(read_model_file(path), str(path))
+        except ModelError as error:
+            failed = True
+            _complain(error)
+            continue
         print(card.to_json() if given.json else f"{path}\n{card.summary()}")
-    return 0
+    return 2 if failed else 0
 
 
 def _cameras(given: argparse.Namespace) -> int:
@@ -164,7 +242,9 @@ def _cameras(given: argparse.Namespace) -> int:
     for path, name in found:
         print(f"{path}\t{name}")
     if not found:
-        print("no camera: /dev/video* is empty; is it plugged in, and is this user in the group `video`?", file=sys.stderr)
+        print(
+            "no camera: /dev/video* is empty; is it plugged in, and is this user in the group `video`?", file=sys.stderr
+        )
     return 0
 
 

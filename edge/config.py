@@ -180,7 +180,7 @@ def _value(kind: Any, value: Any, table: str, name: str) -> Any:
     if wanted is float and type(value) is int:
         return float(value)
     if wanted is Path and isinstance(value, str):
-        return Path(value)
+        return Path(value).expanduser()
     if type(value) is wanted:
         return value
     raise SettingsError(f"{_place(table)}{name} = {value!r}: expected {WORDS[wanted]}")

@@ -2,12 +2,14 @@
 
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -52,12 +54,14 @@ def print_checks(settings: config.Settings) -> int:
 def checks(settings: config.Settings) -> Iterator[Check]:
     """All checks, each made when it is asked for."""
     yield python()
-    yield numpy_and_opencv()
+    imported = numpy_and_opencv()
+    yield imported
     yield one_opencv()
-    yield _working("interpreter", interpreter, 'pip install "ai-edge-litert>=2.3"')
-    yield _working("face detector", lambda: detector(settings), "install emotion-edge again: its models are damaged")
-    yield _working("emotion model", lambda: model(settings), "`emotion-edge models` says which files are good")
-    yield cameras(settings)
+    if imported.verdict == "ok":  # without them, nothing of the following starts
+        yield _working("interpreter", interpreter)
+        yield _working("face detector", lambda: detector(settings))
+        yield _working("emotion model", lambda: model(settings))
+        yield cameras(settings)
     yield threads(settings)
     yield window()
 
@@ -84,14 +88,18 @@ def numpy_and_opencv() -> Check:
 def one_opencv() -> Check:
     """Two OpenCV wheels in one environment overwrite each other's files."""
     names = sorted(
-        f"{each.name} {each.version}"
-        for each in importlib.metadata.distributions()
-        if each.name.lower().startswith("opencv-") and "python" in each.name.lower()
+        {
+            f"{each.name} {each.version}"
+            for each in importlib.metadata.distributions()
+            if each.name.lower().startswith("opencv-") and "python" in each.name.lower()
+        }
     )
     if len(names) == 1:
         return Check("one OpenCV", "ok", names[0])
+    if not names:
+        return Check("one OpenCV", "warn", "none that pip knows", "pip install opencv-python-headless, which is tested")
     mend = "pip uninstall all of them, then `pip install opencv-python-headless`"
-    return Check("one OpenCV", "fail", ", ".join(names) or "none that pip knows", mend)
+    return Check("one OpenCV", "fail", ", ".join(names), mend)
 
 
 def interpreter() -> str:
@@ -115,7 +123,11 @@ def model(settings: config.Settings) -> str:
     classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
     reading = Reader(classifier, settings.limits, settings.model.abstain).read(*_portrait(settings))
     if reading.label != "happy":
-        raise EmotionEdgeError(f"{classifier.name} calls a smiling portrait {reading.label!r}: expected 'happy'")
+        why = f" ({reading.reason})" if reading.reason else ""
+        raise EmotionEdgeError(
+            f"{classifier.name} calls a smiling portrait {reading.label!r}{why}: expected 'happy'; "
+            "use the model that ships, and the default [limits]"
+        )
     return f"{classifier.name}, {len(classifier.card.labels)} labels, portrait {reading.label} {reading.confidence:.0%}"
 
 
@@ -126,11 +138,13 @@ def _portrait(settings: config.Settings) -> "tuple[NDArray[np.uint8], Face]":
     from edge.sources.folder import read_picture
 
     pixels, now = read_picture(PORTRAIT), time.monotonic()
-    finder = face_finder(settings.faces)
-    faces = finder.find(Frame(pixels, captured_at=now, moment=now, number=0))
-    finder.close()
+    with closing(face_finder(settings.faces)) as finder:
+        faces = finder.find(Frame(pixels, captured_at=now, moment=now, number=0))
     if len(faces) != 1:
-        raise EmotionEdgeError(f"{len(faces)} faces in a portrait: expected 1")
+        raise EmotionEdgeError(
+            f"{len(faces)} faces found in a portrait of one, with [faces] min_score = {settings.faces.min_score:g}: "
+            "use the default"
+        )
     return pixels, faces[0]
 
 
@@ -166,8 +180,9 @@ def window() -> Check:
     return Check("window", "ok" if display else "warn", "pygame" if display else "no display here: headless only")
 
 
-def _working(name: str, look: Callable[[], str], mend: str) -> Check:
+def _working(name: str, look: Callable[[], str]) -> Check:
+    """Failed for what a user can mend: the error's own line says how."""
     try:
         return Check(name, "ok", look())
     except EmotionEdgeError as error:
-        return Check(name, "fail", str(error), mend)
+        return Check(name, "fail", str(error))

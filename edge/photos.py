@@ -4,12 +4,16 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge import config
 from edge.classifier import SHIPPED, Classifier
-from edge.errors import EmotionEdgeError
+from edge.errors import SourceError
 from edge.faces import face_finder
 from edge.perceive import Reader
 from edge.scene import Frame, Reading
@@ -20,30 +24,30 @@ def print_photos(files: Sequence[Path], settings: config.Settings, form: str) ->
     """Print each face's reading as "table", "json" or "csv"; 2 if any of the files could not be read."""
     classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
     reader = Reader(classifier, settings.limits, settings.model.abstain)
-    finder = face_finder(settings.faces)
-    write = _CsvRows(reader.labels) if form == "csv" else {"table": _table, "json": _json}[form]
     failed = False
-    for number, path in enumerate(_pictures(files)):
-        try:
-            pixels = read_picture(path)
-        except EmotionEdgeError as error:
-            failed = True
-            print(f"emotion-edge: {error}", file=sys.stderr)
-            continue
-        now = time.monotonic()
-        faces = finder.find(Frame(pixels, captured_at=now, moment=now, number=number, name=str(path)))
-        write(path, [reader.read(pixels, face, track) for track, face in enumerate(faces, 1)])
-    finder.close()
+    with closing(face_finder(settings.faces)) as finder:
+        write = _CsvRows(reader.labels) if form == "csv" else {"table": _table, "json": _json}[form]
+        for number, (path, pixels) in enumerate(_pictures(files)):
+            if pixels is None:
+                failed = True
+                continue
+            now = time.monotonic()
+            faces = finder.find(Frame(pixels, captured_at=now, moment=now, number=number, name=str(path)))
+            write(path, [reader.read(pixels, face, count) for count, face in enumerate(faces, 1)])
     return 2 if failed else 0
 
 
-def _pictures(files: Sequence[Path]) -> Iterator[Path]:
-    """The files, and in place of a folder the pictures in it by name."""
+def _pictures(files: Iterable[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | None]]:
+    """Each file's picture, and in place of a folder those in it by name; None, after saying why, for what is none."""
     for path in files:
-        if path.is_dir():
-            yield from pictures_in(path)
-        else:
-            yield path
+        try:
+            if path.is_dir():
+                yield from _pictures(pictures_in(path))
+            else:
+                yield path, read_picture(path)
+        except SourceError as error:
+            print(f"emotion-edge: {error}", file=sys.stderr)
+            yield path, None
 
 
 def _table(path: Path, readings: Sequence[Reading]) -> None:
