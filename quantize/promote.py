@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge import interpreter
 from edge.classifier import Classifier
-from edge.contract import InputSpec, ModelCard, Quantization, crop, scale_pixels
+from edge.contract import InputSpec, ModelCard, Quantization, crop
 from quantize import convert, samples
 from quantize.card import attach, recarded
 from quantize.page import model_page
@@ -106,9 +106,8 @@ def converted(run: Path, chosen: data.FaceSet, name: str, version: str) -> tuple
     model = keras.models.load_model(run / "best.keras", compile=False)
     description = json.loads((run / "run.json").read_text())
     spec = InputSpec(**description["recipe"]["input"])
-    inputs = scale_pixels(np.stack([crop(face, spec) for face in chosen.pixels]), spec)
     card = ModelCard(name, version, tuple(description["labels"]), spec, train=_origin(description, chosen))
-    return convert.to_float32(model), convert.to_int8(model, inputs), card
+    return convert.to_float32(model), convert.to_int8(model, data.inputs(chosen, spec)), card
 
 
 def logits(classifier: Classifier, faces: data.FaceSet) -> NDArray[np.float32]:

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.contract import LABELS, read_card
+from edge.classifier import SHIPPED, Classifier, quantized
+from edge.contract import LABELS, crop, read_card
 from edge.errors import SettingsError, SourceError
+from train import data
 from train.augment import Augment
 
 pytestmark = [
@@ -72,6 +73,20 @@ def test_a_run_leaves_its_recipe_history_plot_manifest_and_best_network(fitted: 
     assert len((fitted / "manifest.txt").read_text().split()) == 320
     assert (fitted / "best.keras").is_file() and (fitted / "history.png").stat().st_size > 1000
     assert [path.name for path in fitted.glob("epoch-*")] == ["epoch-008.keras"]
+
+
+def test_training_calibration_and_daemon_see_the_same_bytes_of_a_face(stripes: Path) -> None:
+    """T01 and T02, through the code that feeds each of them."""
+    from train.fit import Recipe, _batches
+
+    classifier = Classifier.read(SHIPPED)
+    spec, scales = classifier.card.input, classifier.card.quant_in
+    assert scales is not None
+    faces = data.trainable(data.read(stripes))
+    fed = np.concatenate([x for x, _ in _batches(faces, Recipe(augment=STILL), epoch=0)])
+    daemon = [classifier.tensor(crop(face, spec)).tobytes() for face in faces.pixels]
+    assert sorted(quantized(each, scales).tobytes() for each in fed) == sorted(daemon)
+    assert [quantized(each, scales).tobytes() for each in data.inputs(faces, spec)] == daemon
 
 
 def test_what_was_learned_is_measured_on_faces_that_were_not_trained_on(stripes: Path, fitted: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract import FER2013_LABELS, LABELS, canonical
+from edge.contract import FER2013_LABELS, LABELS, InputSpec, canonical, to_input
 from edge.errors import SourceError
 
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -200,6 +200,11 @@ def trainable(faces: FaceSet) -> FaceSet:
 def judged(faces: FaceSet, split: str) -> FaceSet:
     """The faces of a split that have a strict majority: those that an accuracy is measured on."""
     return faces.where((faces.split == split) & (faces.majority >= 0))
+
+
+def inputs(faces: FaceSet, spec: InputSpec) -> NDArray[np.float32]:
+    """The faces as a network with this `spec` wants them, (n, side, side, channels)."""
+    return np.stack([to_input(face, spec) for face in faces.pixels])
 
 
 def manifest_sha256(digests: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge.contract import LABELS, InputSpec, crop, scale_pixels
+from edge.contract import LABELS, InputSpec, scale_pixels
 from edge.errors import SettingsError
 from train import data, metrics, models
 from train.augment import Augment, augmented
@@ -85,8 +85,7 @@ def learning_rate(epoch: float, recipe: Recipe) -> float:
 
 def predict(model: keras.Model, faces: data.FaceSet, spec: InputSpec) -> NDArray[np.float32]:
     """(n, labels) logits of the float network, without augmentation."""
-    inputs = scale_pixels(np.stack([crop(face, spec) for face in faces.pixels]), spec)
-    return np.asarray(model.predict(inputs, batch_size=256, verbose=0), np.float32)
+    return np.asarray(model.predict(data.inputs(faces, spec), batch_size=256, verbose=0), np.float32)
 
 
 def _batches(faces: data.FaceSet, recipe: Recipe, epoch: int) -> Iterator[tuple[Any, Any]]:
