@@ -67,7 +67,7 @@ def relit(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:
     levels = np.linspace(0, 1, 256) ** np.exp(rng.uniform(-how.gamma, how.gamma)) * 255
     levels = (levels - 128) * (1 + rng.uniform(-how.contrast, how.contrast)) + 128
     levels += rng.uniform(-how.brightness, how.brightness)
-    table = np.clip(levels, 0, 255).astype(np.uint8)
+    table = np.clip(np.round(levels), 0, 255).astype(np.uint8)
     return np.asarray(table[face])
 
 
@@ -82,7 +82,7 @@ def softened(face: Pixels, rng: np.random.Generator) -> Pixels:
 def noisy(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:
     """Sensor noise: normal, the same strength over the picture."""
     noise = rng.normal(0, rng.uniform(0, how.noise_levels), face.shape)
-    return np.clip(face + noise, 0, 255).astype(np.uint8)
+    return np.clip(np.round(face + noise), 0, 255).astype(np.uint8)
 
 
 def erased(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:
