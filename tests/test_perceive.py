@@ -13,6 +13,7 @@ from edge.events import Settler
 from edge.faces import face_finder
 from edge.perceive import Perceiver, Reader, sharpness, turn
 from edge.scene import Box, Face, Frame
+from edge.sources.demo import DemoClip
 from edge.sources.folder import read_picture
 from edge.track import Tracker
 
@@ -112,6 +113,19 @@ def test_a_person_who_comes_and_goes_makes_one_start_and_one_end(classifier):
     assert [(event.type, event.label) for event in told] == [("start", "happy"), ("end", "happy")]
     perceive.close()
     assert len(told) == 2
+
+
+def test_each_of_several_people_has_a_track_and_a_label_of_their_own(classifier):
+    """T08: not the first face alone."""
+    clip, told = DemoClip(paced=False), []
+    perceive = perceiver(classifier, told)
+    scenes = [perceive(frame(clip.picture(number), number)) for number in range(255, 300)]
+    perceive.close()
+    assert {reading.track for reading in scenes[-1].readings} == {1, 2}
+    assert sorted((event.track, event.label) for event in told if event.type == "start") == [
+        (1, "neutral"),
+        (2, "happy"),
+    ]
 
 
 def test_closing_tells_of_the_end_of_who_is_still_there(classifier):
