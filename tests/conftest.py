@@ -56,17 +56,13 @@ def emotion_edge() -> Callable[..., Done]:
     """The command line as people start it, in a process of its own; options are subprocess.run's."""
     strict = ["-X", "dev", "-W", "error::ResourceWarning"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment["PYTHONPATH"] = str(ROOT)  # wherever it is started
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    usual: dict[str, Any] = {"cwd": ROOT, "text": True, "timeout": 100, "check": False, **streams}
 
     def run(*words: object, env: dict[str, str] | None = None, **options: Any) -> Done:
         command = [sys.executable, *strict, "-m", "edge", *map(str, words)]
-        how = {
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            "text": True,
-            **options,
-        }
-        return subprocess.run(command, cwd=ROOT, env=environment | (env or {}), timeout=100, check=False, **how)
+        return subprocess.run(command, env=environment | (env or {}), **(usual | options))
 
     return run
 
