@@ -1,6 +1,6 @@
 """Makes docs/window.png, the picture in the README: what `emotion-edge run --range full --window` shows at 11 s.
 
-    .venv/bin/python docs/window.py
+.venv/bin/python docs/window.py
 """
 
 from dataclasses import replace

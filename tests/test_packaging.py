@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = ["device", "dev", "train"]
 """From the smallest to the largest."""
+ASSETS = sorted([*ROOT.glob("edge/assets/*"), *ROOT.glob("edge/models/*.tflite")])
 WHEEL_LIMIT_BYTES = 4_000_000
 
 
@@ -61,7 +62,7 @@ def test_the_wheel_holds_edge_with_its_models_and_nothing_else(wheel: Path) -> N
     assert wheel.stat().st_size < WHEEL_LIMIT_BYTES
 
 
-@pytest.mark.parametrize("path", sorted([*ROOT.glob("edge/assets/*"), *ROOT.glob("edge/models/*.tflite")]), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", ASSETS, ids=lambda path: path.name)
 def test_notice_names_each_asset_with_its_hash(path: Path) -> None:
     notice = (ROOT / "NOTICE").read_text()
     hashed = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fakes import FakeCamera
+from tests.fakes import FakeCamera
 
 from edge import pipeline as pipeline_module
 from edge.errors import SourceError

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fakes import FakeCamera
+from tests.fakes import FakeCamera
 from PIL import Image
 
 from edge import config
