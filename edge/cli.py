@@ -93,11 +93,6 @@ def interruptible() -> Generator[None, None, None]:
         _on_stops(_pass_over)
 
 
-def ignore_signals() -> None:
-    """From here on a stop is under way."""
-    _on_stops(_pass_over)
-
-
 def _mend_streams() -> None:
     """Descriptors 0 to 2 are open, so that no file of ours becomes one of them and is given what libraries print."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -204,8 +199,7 @@ def _run(given: argparse.Namespace) -> int:
     from edge.run import run
 
     try:
-        with interruptible():
-            run(settings_of(given), window=given.window, record=given.record, closing_down=ignore_signals)
+        run(settings_of(given), window=given.window, record=given.record, interruptible=interruptible)
     except KeyboardInterrupt:
         pass
     finally:

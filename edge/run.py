@@ -4,8 +4,9 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -29,12 +30,17 @@ SWITCH_SECONDS = 0.0005
 """How long one thread may hold the interpreter lock: at Python's 5 ms a busy thread delays each inference by that."""
 
 
-def run(settings: config.Settings, window: bool, record: Path | None, closing_down: Callable[[], None]) -> None:
+def run(
+    settings: config.Settings,
+    window: bool,
+    record: Path | None,
+    interruptible: Callable[[], AbstractContextManager[None]],
+) -> None:
     """Watch the source of `settings` to its end; events go to its sink, speed to the log.
 
-    window        show the picture until q, Esc or the close button
-    record        also store the annotated picture in this file
-    closing_down  called before the first thing is closed
+    window         show the picture until q, Esc or the close button
+    record         also store the annotated picture in this file
+    interruptible  where a stop may raise KeyboardInterrupt: not while we open, nor while we close
     Raises EmotionEdgeError for what the user can mend.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -50,9 +56,10 @@ def run(settings: config.Settings, window: bool, record: Path | None, closing_do
         pipeline = Pipeline(source, perceiver, every=not source.live)
         opened.callback(_log_stop, pipeline, stats)
         opened.enter_context(pipeline)
-        opened.callback(closing_down)
-        _log_start(settings, source, classifier)
-        _watch(pipeline, source, stats, views)
+        progress = opened.enter_context(_progress(source.length))
+        with interruptible():
+            _log_start(settings, source, classifier)
+            _watch(pipeline, stats, views, progress)
 
 
 def _refuse_overwriting(record: Path | None, source: Path) -> None:
@@ -67,16 +74,20 @@ def perceiver_of(settings: config.Settings, classifier: Classifier, tell: Callab
     return Perceiver(face_finder(settings.faces), reader, Tracker(settings.track), settler, tell)
 
 
-def _watch(pipeline: Pipeline, source: Source, stats: Stats, views: Views) -> None:
+def _progress(length: int | None) -> "tqdm[NoReturn]":
+    """A bar with the remaining time, for a person who watches a file being read."""
+    return tqdm(total=length, unit="frame", disable=length is None or not sys.stderr.isatty())
+
+
+def _watch(pipeline: Pipeline, stats: Stats, views: Views, progress: "tqdm[NoReturn]") -> None:
     """The main loop: count each scene, show it, report."""
-    with tqdm(total=source.length, unit="frame", disable=source.length is None or not sys.stderr.isatty()) as progress:
-        for scene in pipeline:
-            now = time.monotonic()
-            if stats.add(scene, now):
-                log.info("speed %s", line(stats.report(pipeline.dropped)))
-            progress.update(scene.frame.number + 1 - progress.n)
-            if not views.show(scene, now):
-                break
+    for scene in pipeline:
+        now = time.monotonic()
+        if stats.add(scene, now):
+            log.info("speed %s", line(stats.report(pipeline.dropped)))
+        progress.update(scene.frame.number + 1 - progress.n)
+        if not views.show(scene, now):
+            break
 
 
 def _log_start(settings: config.Settings, source: Source, classifier: Classifier) -> None:

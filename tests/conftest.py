@@ -13,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from edge.sources.demo import DemoClip
+from tests.screen import screen
 from train import data
+
+__all__ = ["screen"]  # a fixture, for all tests
 
 # A busy machine is no failure, so nothing is timed; CI tries the same examples each time, people try new ones.
 settings.register_profile(

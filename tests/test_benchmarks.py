@@ -13,9 +13,10 @@ import pytest
 from benchmarks import machine, pipeline, webcam
 from edge import config
 from edge.classifier import SHIPPED, Classifier
-from edge.errors import SettingsError
+from edge.errors import EmotionEdgeError, SettingsError
 from edge.pipeline import Pipeline
 from edge.scene import Frame, Scene
+from edge.sources import open_source
 from edge.sources.camera import Webcam
 from tests.fakes import FakeCamera
 
@@ -58,8 +59,8 @@ def test_the_age_counts_from_the_capture_and_the_warm_up_counts_nothing() -> Non
 def test_a_frame_that_is_unaccounted_for_fails_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     classifier, settings = Classifier.read(SHIPPED, 1), config.Settings()
     monkeypatch.setattr(Pipeline, "captured", property(lambda self: self._frames.offered + 1))
-    with pytest.raises(pipeline.EmotionEdgeError, match="a fault of ours"):
-        pipeline.measure_pipeline(pipeline.open_source(unpaced(settings).camera), settings, classifier, 40)
+    with pytest.raises(EmotionEdgeError, match="a fault of ours"):
+        pipeline.measure_pipeline(open_source(unpaced(settings).camera), settings, classifier, 40)
 
 
 def test_a_clip_of_too_few_frames_is_refused_in_a_sentence() -> None:

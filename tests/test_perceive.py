@@ -9,7 +9,7 @@ import pytest
 from edge import config
 from edge.classifier import Classifier
 from edge.contract import UNCERTAIN
-from edge.events import Settler
+from edge.events import EmotionEvent, Settler
 from edge.faces import face_finder
 from edge.perceive import Perceiver, Reader, sharpness, turn
 from edge.scene import Box, Face, Frame
@@ -35,7 +35,7 @@ def face_in(pixels: np.ndarray) -> Face:
     return face
 
 
-def perceiver(classifier: Classifier, told: list) -> Perceiver:
+def perceiver(classifier: Classifier, told: list[EmotionEvent]) -> Perceiver:
     reader = Reader(classifier, LIMITS)
     settler = Settler(config.Events(), reader.labels, reader.abstain)
     return Perceiver(face_finder(config.Faces()), reader, Tracker(config.Track()), settler, told.append)

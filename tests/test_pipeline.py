@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from tests.fakes import FakeCamera
 
 from edge import pipeline as pipeline_module
 from edge.errors import SourceError
@@ -19,6 +18,7 @@ from edge.pipeline import Pipeline
 from edge.scene import Frame, Scene
 from edge.sources.camera import Webcam
 from edge.sources.demo import DemoClip
+from tests.fakes import FakeCamera
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 

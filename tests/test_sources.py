@@ -13,7 +13,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.fakes import FakeCamera
 from PIL import Image
 
 from edge import config
@@ -27,6 +26,7 @@ from edge.sources.camera import BROKEN_IN_A_ROW, Webcam, list_cameras, open_v4l2
 from edge.sources.demo import SECONDS, DemoClip
 from edge.sources.folder import PIXELS_LIMIT, ImageFolder, read_picture, size_of
 from edge.sources.video import USUAL_FPS, VideoFile
+from tests.fakes import FakeCamera
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="the folder of test media is not beside this checkout")
