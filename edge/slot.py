@@ -15,6 +15,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+HAND_OVER_SECONDS = 0.002
+"""How long a put waits for a reader that was waiting for it. Without, the writer's thread goes on to its next item and
+keeps the interpreter, and the reader wakes up late: by 1.0 ms in the median of the demo at 30 FPS, now 0.05."""
+
+
 class Closed(Exception):
     """The other end has gone: nothing more comes out, or nothing more may be put in."""
 
@@ -31,6 +36,10 @@ class Bell:
         with suppress(RuntimeError):  # it rings already
             self._silent.release()
 
+    def hush(self) -> None:
+        """Forget a ring that nobody heard."""
+        self._silent.acquire(blocking=False)
+
     def wait(self, timeout_seconds: float = -1) -> None:
         """Until it rings; -1 waits for ever. Look at the state afterwards: a wait may end early."""
         self._silent.acquire(timeout=timeout_seconds)
@@ -39,10 +48,10 @@ class Bell:
 class Slot(Generic[T]):
     """Room for one item between one writing and one reading thread.
 
-    A put never waits: an item that was not taken is replaced, and counted in `dropped`. With `every` it hands over: it
-    waits until its item was taken, so nothing is dropped, nor grows old behind another. As a context manager, for the
-    writer, it is closed at the end of the block, and an error of the block is raised at the reader, not here.
-    Always: offered = taken + dropped + inside.
+    A put does not wait for a busy reader: an item that was not taken is replaced, and counted in `dropped`. To a reader
+    that stands waiting it hands over: it waits, for HAND_OVER_SECONDS at most, until the item was taken. With `every` it
+    always hands over, however long that takes, so nothing is dropped, nor grows old behind another. As a context manager, for the writer, it is closed at the end of the block, and an error of the
+    block is raised at the reader, not here. Always: offered = taken + dropped + inside.
     """
 
     def __init__(self, every: bool = False) -> None:
@@ -51,6 +60,7 @@ class Slot(Generic[T]):
         self.offered = 0
         self.taken = 0
         self._every = every
+        self._awaited = False
         self._inside: list[T] = []
         self._lock = Lock()
         self._came, self._went = Bell(), Bell()
@@ -65,8 +75,11 @@ class Slot(Generic[T]):
         """Leave `item` for the reader, or hand it over; Closed when the slot was closed before that was done."""
         while not (turn := self._try_put(item)):
             self._went.wait()
-        while self._every and not self._was_taken(turn):
-            self._went.wait()
+        if self._every:
+            while not self._was_taken(turn):
+                self._went.wait()
+        elif self._awaited:
+            self._went.wait(HAND_OVER_SECONDS)
 
     def _try_put(self, item: T) -> int:
         """What `taken` will be when `item` is; 0 where it has to wait for the one before, whose put was interrupted."""
@@ -76,6 +89,7 @@ class Slot(Generic[T]):
             self.offered += 1
             if self.closed:
                 raise Closed
+            self._went.hush()
             self._came.ring()
             self._inside = [item]
             return self.taken + 1
@@ -93,9 +107,11 @@ class Slot(Generic[T]):
                 if self._inside:
                     self._went.ring()
                     self.taken += 1
+                    self._awaited = False
                     return self._inside.pop()
                 if self.closed:
                     raise self.error or Closed
+                self._awaited = True
             self._came.wait()
 
     def close(self, error: BaseException | None = None) -> None:
