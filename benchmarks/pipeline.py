@@ -8,6 +8,7 @@ Definitions (times in milliseconds a frame; medians, so that a stolen slice of t
     T_bound     min(1000 / max(capture, detect + classify), cores * 1000 / L_bound) frames a second: each thread has a
                 core, the slowest one sets the pace. What tracking, settling, events and the threads cost counts
                 against us.
+    steps       what the same steps took in the running pipeline, where caches are cold between paced frames
     age         from the frame's `captured_at` to its scene in the caller's hands
     captured = published + dropped, for every run, or the benchmark fails.
 """
@@ -95,6 +96,7 @@ class Published:
     numbers: list[int] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
     ages_ms: list[float] = field(default_factory=list)
+    steps_ms: dict[str, list[float]] = field(default_factory=dict)
     cpu_began_seconds: float = 0.0
 
     def add(self, scene: Scene, now: float) -> None:
@@ -106,6 +108,8 @@ class Published:
         self.numbers.append(scene.frame.number)
         self.at.append(now)
         self.ages_ms.append((now - scene.frame.captured_at) * 1000)
+        for step, took_ms in {"capture": scene.frame.took_ms, **scene.took_ms}.items():
+            self.steps_ms.setdefault(step, []).append(took_ms)
 
     def figures(self) -> dict[str, Any]:
         """Distinct frames a second, ages, evenness and cost."""
@@ -116,6 +120,7 @@ class Published:
             "span_frames": self.numbers[-1] - self.numbers[0] + 1,
             "age_ms": {f"p{q}": percentile(self.ages_ms, q) for q in (50, 95, 99)} | {"max": max(self.ages_ms)},
             "jitter_ms": self.jitter_ms(),
+            "steps_p50_ms": {step: percentile(took, 50) for step, took in self.steps_ms.items()},
             "cpu_ms_a_frame": cpu_seconds * 1000 / len(self.numbers),
         }
 
@@ -202,4 +207,5 @@ def ratios(limits: dict[str, float], flat_out: dict[str, Any], paced: dict[str, 
         "paced_published_share": paced["frames"] / paced["span_frames"],
         "paced_p50_age_of_bound": paced["age_ms"]["p50"] / limits["latency_bound_ms"],
         "paced_p99_age_of_bound": paced["age_ms"]["p99"] / limits["latency_bound_ms"],
+        "paced_p99_age_of_steps": paced["age_ms"]["p99"] / sum(paced["steps_p50_ms"].values()),
     }
