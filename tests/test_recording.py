@@ -2,12 +2,11 @@
 
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -18,6 +17,7 @@ from edge import recording
 from edge.errors import OutputError
 from edge.recording import LONGEST_GAP_SECONDS, RESERVE_BYTES, Recording
 from edge.render import Picture
+from tests.disks import growing_no_further, mounted
 
 ROOT = Path(__file__).parents[1]
 FPS = 15.0
@@ -53,36 +53,12 @@ def played(path: Path) -> list[Picture]:
         film.release()
 
 
-@contextmanager
-def mounted(place: Path, options: str) -> Iterator[Path]:
-    """A small file system of its own; skips where that is not allowed."""
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "emotion-edge-test", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a file system needs root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 def lost_with_a_broken_index(folder: Path) -> int:
     """How many of four pictures are lost when the last bytes of their film cannot be written."""
     scenes = [(noise(number), number / FPS) for number in range(4)]
     record(folder / "whole.mp4", scenes)
     with growing_no_further((folder / "whole.mp4").stat().st_size - 100):  # the index comes last
         return record(folder / "film.mp4", scenes).lost
-
-
-@contextmanager
-def growing_no_further(size: int) -> Iterator[None]:
-    """Files can grow to this many bytes: the kernel writes what fits and refuses the rest, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:

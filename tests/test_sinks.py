@@ -3,12 +3,9 @@
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import pytest
 from edge.errors import OutputError
 from edge.events import EmotionEvent
 from edge.sinks import BOOT_ID, HOLD, JsonLines
+from tests.disks import growing_no_further, mounted
 
 EVENT = EmotionEvent(
     type="change",
@@ -56,30 +54,6 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 def sequence(path: Path) -> list[int]:
     return [record["seq"] for record in records(path)]
-
-
-@contextmanager
-def growing_no_further(size: int) -> Iterator[None]:
-    """Files can grow to this many bytes: the kernel writes what fits and refuses the rest, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@contextmanager
-def mounted(place: Path, options: str) -> Iterator[Path]:
-    """A small file system of its own; skips where that is not allowed."""
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", options, "emotion-edge-test", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a file system needs root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_record_has_the_fields_of_the_format_and_no_others(tmp_path: Path) -> None:
