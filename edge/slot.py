@@ -49,9 +49,10 @@ class Slot(Generic[T]):
     """Room for one item between one writing and one reading thread.
 
     A put does not wait for a busy reader: an item that was not taken is replaced, and counted in `dropped`. To a reader
-    that stands waiting it hands over: it waits, for HAND_OVER_SECONDS at most, until the item was taken. With `every` it
-    always hands over, however long that takes, so nothing is dropped, nor grows old behind another. As a context manager, for the writer, it is closed at the end of the block, and an error of the
-    block is raised at the reader, not here. Always: offered = taken + dropped + inside.
+    that stands waiting it hands over: it waits, for HAND_OVER_SECONDS at most, until the item was taken. With `every`
+    it always hands over, however long that takes, so nothing is dropped, nor grows old behind another. As a context
+    manager, for the writer, it is closed at the end of the block, and an error of the block is raised at the reader,
+    not here. Always: offered = taken + dropped + inside.
     """
 
     def __init__(self, every: bool = False) -> None:

@@ -101,6 +101,19 @@ def test_a_waiting_reader_wakes_when_an_item_comes():
     assert got == ["a"]
 
 
+def test_a_reader_that_waits_has_the_item_before_the_writer_goes_on(monkeypatch):
+    monkeypatch.setattr("edge.slot.HAND_OVER_SECONDS", -1)  # for ever, so that no busy machine makes a difference
+    slot, got = Slot(), []
+    reader = in_thread(lambda: got.extend(slot))
+    for item in range(200):
+        until(lambda: slot._awaited)
+        slot.put(item)
+        assert slot.taken == item + 1
+    slot.close()
+    reader.join()
+    assert got == list(range(200))
+
+
 def test_a_waiting_reader_wakes_when_the_slot_is_closed():
     slot, got = Slot(), []
     reader = in_thread(lambda: got.extend(slot))
