@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -105,11 +106,11 @@ def test_a_reader_that_waits_has_the_item_before_the_writer_goes_on(monkeypatch)
     monkeypatch.setattr("edge.slot.HAND_OVER_SECONDS", -1)  # for ever, so that no busy machine makes a difference
     slot, got = Slot(), []
     reader = in_thread(lambda: got.extend(slot))
-    for item in range(200):
-        until(lambda: slot._awaited)
-        slot.put(item)
-        assert slot.taken == item + 1
-    slot.close()
+    with closing(slot):
+        for item in range(200):
+            until(lambda: slot._awaited)
+            slot.put(item)
+            assert slot.taken == item + 1
     reader.join()
     assert got == list(range(200))
 
