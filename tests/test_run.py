@@ -52,10 +52,11 @@ def test_the_window_shows_the_live_picture_until_q_is_pressed(screen):
     with subprocess.Popen(
         command, cwd=ROOT, env=screen.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        window = screen.xdotool("search", "--sync", "--onlyvisible", "--pid", str(process.pid)).split()[0]
         while np.count_nonzero((screen.picture() == CARD_RGB).all(axis=-1)) < 1000:
             assert process.poll() is None
-        screen.xdotool("windowfocus", "--sync", window, "key", "--window", window, "q")
+        # Found only now: with its first picture the window may become another one.
+        window = screen.xdotool("search", "--sync", "--onlyvisible", "--pid", str(process.pid)).split()[0]
+        screen.xdotool("windowfocus", "--sync", window, "key", "q")
         output, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert "INFO stop " in log and "Traceback" not in log
