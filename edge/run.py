@@ -1,6 +1,7 @@
 """The daemon's life: open everything, watch until the source ends or a stop is asked for, close everything."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def run(
     Raises EmotionEdgeError for what the user can mend.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    _refuse_overwriting(record, Path(settings.camera.source))
+    _refuse_overwriting(record, settings.camera.source)
     stats = Stats(settings.events.report_seconds)
     with ExitStack() as opened:
         source = open_source(settings.camera)
@@ -62,8 +63,8 @@ def run(
             _watch(pipeline, stats, views, progress)
 
 
-def _refuse_overwriting(record: Path | None, source: Path) -> None:
-    if record and record.exists() and source.exists() and record.samefile(source):
+def _refuse_overwriting(record: Path | None, source: str) -> None:
+    if record and os.path.exists(record) and os.path.exists(source) and record.samefile(source):
         raise SettingsError(f"{record}: the video to record is the one to read: choose another name for --record")
 
 
