@@ -73,13 +73,6 @@ def test_flags_stand_above_the_settings_file_and_the_file_above_the_defaults(tmp
     assert settings("run", "--config", path).camera == config.Camera(source="film.mp4", fps=12)
 
 
-def test_the_settings_that_ship_are_the_defaults():
-    shipped = ROOT / "systemd" / "edge.toml"
-    if not shipped.exists():
-        pytest.skip("no systemd/edge.toml yet")
-    assert settings("run", "--config", shipped)
-
-
 def test_models_says_what_the_model_that_ships_is(in_process):
     done = in_process("models")
     assert (done.returncode, done.stderr) == (0, "")
