@@ -8,10 +8,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from edge import __version__
 from edge.interpreter import runtime_name
 
 CPU = Path("/sys/devices/system/cpu")
-PACKAGES = ("emotion-edge", "numpy", "opencv-python-headless", "mediapipe")
+PACKAGES = ("numpy", "opencv-python-headless", "mediapipe")
 
 
 def facts() -> dict[str, Any]:
@@ -30,6 +31,7 @@ def facts() -> dict[str, Any]:
         "load_average": os.getloadavg(),
         "python": platform.python_version(),
         "interpreter": runtime_name(),
+        "emotion_edge": __version__,
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _output("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"),
     }
