@@ -14,7 +14,6 @@ Definitions (times in milliseconds a frame; medians, so that a stolen slice of t
 """
 
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +29,7 @@ from edge.errors import EmotionEdgeError, SettingsError
 from edge.faces import face_finder
 from edge.perceive import Reader
 from edge.pipeline import Pipeline
-from edge.run import SWITCH_SECONDS, perceiver_of
+from edge.run import one_thread_a_stage, perceiver_of
 from edge.scene import Scene
 from edge.sources import Source, open_source
 from edge.stats import percentile
@@ -160,7 +159,7 @@ def run(settings: config.Settings, rounds: int, frames: int, say: Callable[[str]
 
     frames  how many of the source a round takes; the clip's end comes earlier if it is shorter
     """
-    sys.setswitchinterval(SWITCH_SECONDS)
+    one_thread_a_stage()
     classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
     found = machine.facts()
     unpaced = replace(settings, camera=replace(settings.camera, pace=False))

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import NoReturn
 
+import cv2
 from tqdm import tqdm
 
 from edge import __version__, config
@@ -44,7 +45,7 @@ def run(
     interruptible  where a stop may raise KeyboardInterrupt: not while we open, nor while we close
     Raises EmotionEdgeError for what the user can mend.
     """
-    sys.setswitchinterval(SWITCH_SECONDS)
+    one_thread_a_stage()
     _refuse_overwriting(record, settings.camera.source)
     stats = Stats(settings.events.report_seconds)
     with ExitStack() as opened:
@@ -61,6 +62,12 @@ def run(
         with interruptible():
             _log_start(settings, source, classifier)
             _watch(pipeline, stats, views, progress)
+
+
+def one_thread_a_stage() -> None:
+    """For the whole process: each stage has its core, and no thread keeps the interpreter for long."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    cv2.setNumThreads(1)  # OpenCV's own threads for one stage would take the core of another
 
 
 def _refuse_overwriting(record: Path | None, source: str) -> None:
