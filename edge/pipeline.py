@@ -65,7 +65,7 @@ class Pipeline:
         self._infer = Thread(target=self._work, args=(self._infer_scenes,), name="infer", daemon=True)
         self._running: set[Thread] = set()
         self._ended = Bell()
-        self._stopped = False
+        self._started = self._stopped = False
 
     @property
     def captured(self) -> int:
@@ -95,7 +95,8 @@ class Pipeline:
         return self
 
     def __iter__(self) -> Iterator[Scene]:
-        self._start()
+        if not self._started:  # Python 3.13.5 asks twice for the iterator of a comprehension
+            self._start()
         return self
 
     def __next__(self) -> Scene:
@@ -120,7 +121,7 @@ class Pipeline:
     def _start(self) -> None:
         atexit.register(self._stop)
         # Between these two lines nothing is called, so no interrupt falls there and has us wait for nobody.
-        self._running = {self._capture, self._infer}
+        self._running, self._started = {self._capture, self._infer}, True
         try:
             _thread.start_new_thread(self._launch, ())
         except RuntimeError:  # the system allows no more threads
@@ -132,7 +133,7 @@ class Pipeline:
         for worker in (self._capture, self._infer):
             try:
                 worker.start()
-            except RuntimeError as error:  # no more threads, or iterated twice
+            except RuntimeError as error:  # the system allows no more threads
                 self._scenes.close(error)
                 self._frames.close()
                 self._end(worker)

@@ -1,5 +1,7 @@
 """What holds for all tests: no result depends on how fast or busy the machine is. And what several files use."""
 
+import ctypes.util
+import importlib.util
 import os
 import signal
 import subprocess
@@ -29,6 +31,11 @@ os.environ["MPLBACKEND"] = "Agg"
 
 ROOT = Path(__file__).parents[1]
 FACES = ROOT.parent / "shared" / "data" / "fer2013_ferplus.parquet"
+
+needs_mediapipe = pytest.mark.skipif(
+    importlib.util.find_spec("mediapipe") is None or ctypes.util.find_library("EGL") is None,
+    reason="mediapipe or the system's libEGL is not installed",
+)
 
 Done = subprocess.CompletedProcess[str]
 

@@ -15,6 +15,7 @@ from edge import __version__, config
 from edge.classifier import SHIPPED
 from edge.cli import _parser, interruptible, settings_of
 from edge.contract import LABELS, UNCERTAIN
+from tests.conftest import needs_mediapipe
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "edge" / "assets"
@@ -147,8 +148,8 @@ def test_events_are_appended_and_counted_on(emotion_edge, short_clip, tmp_path):
     assert [json.loads(line)["seq"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
 
 
+@needs_mediapipe
 def test_the_backends_read_the_clip_alike(emotion_edge, short_clip):
-    pytest.importorskip("mediapipe", reason="the backend is an extra")
     words = "run", "--no-pace", "--source", short_clip, "--backend"
     told = [emotion_edge(*words, backend).stdout.splitlines() for backend in ("litert", "mediapipe")]
     ours, theirs = ([(each["type"], each["label"]) for each in map(json.loads, lines)] for lines in told)

@@ -1,7 +1,5 @@
 """Faces: where they are in the frame, by both backends, and what damaged files and missing libraries do."""
 
-import ctypes.util
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -23,6 +21,7 @@ from edge.faces import blazeface, face_finder
 from edge.faces import mediapipe as mediapipe_backend
 from edge.faces.networks import NETWORKS
 from edge.scene import Face, Frame
+from tests.conftest import needs_mediapipe
 
 Picture = NDArray[np.uint8]
 
@@ -34,10 +33,6 @@ MIN_SCORE = 0.5
 SCORE_BAND = 0.01
 """Scores of the backends differ by 0.0017 at most on these media: a face this near to MIN_SCORE may be in one only."""
 
-needs_mediapipe = pytest.mark.skipif(
-    importlib.util.find_spec("mediapipe") is None or not (ctypes.util.find_library("EGL")),
-    reason="mediapipe or the system's libEGL is not installed",
-)
 Backend = Literal["litert", "mediapipe"]
 Reach = Literal["short", "full"]
 BOTH: tuple[Backend, Backend] = ("litert", "mediapipe")

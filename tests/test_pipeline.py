@@ -346,9 +346,11 @@ def test_a_machine_without_another_thread_says_so(monkeypatch):
 
 
 def test_one_pipeline_is_iterated_once():
-    with pytest.raises(RuntimeError, match="once"), Pipeline(Frames(3), see_nothing) as scenes:
-        numbers(scenes)
-        numbers(scenes)
+    with Pipeline(Frames(3), see_nothing, every=True) as scenes:
+        assert iter(scenes) is iter(scenes) is scenes
+        assert numbers(scenes) == [0, 1, 2]
+        assert numbers(scenes) == []
+    assert scenes.captured == 3
 
 
 class Interrupted(BaseException):
