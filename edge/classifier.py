@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import interpreter
-from edge.contract import Corners, ModelCard, Quantization, crop, read_card, read_model_file, scale_pixels
+from edge.contract import ModelCard, Quantization, read_card, read_model_file, scale_pixels
 from edge.errors import ModelError
 
 SHIPPED = Path(__file__).parent / "models" / "emotion.tflite"
@@ -40,10 +40,6 @@ class Classifier:
     def name(self) -> str:
         """Which model this is, for records: name@version#first digits of the file's sha256."""
         return f"{self.card.name}@{self.card.version}#{self.sha256[:8]}"
-
-    def classify(self, picture: NDArray[np.uint8], corners: Corners | None = None) -> NDArray[np.float32]:
-        """(labels,) probabilities of the face at `corners` of an RGB or grey picture (default: all of it)."""
-        return self.probabilities(self.logits(crop(picture, self.card.input, corners)))
 
     def logits(self, face: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(labels,) raw outputs for one crop of (side, side, channels)."""

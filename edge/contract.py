@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,11 +66,11 @@ def canonical(name: str) -> str:
     return word
 
 
-def grouped(scores: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-    """Probabilities of `labels` summed into positive, neutral and negative."""
+def grouped(scores: Mapping[str, float]) -> dict[str, float]:
+    """Probabilities of labels summed into positive, neutral and negative."""
     sums = dict.fromkeys(GROUPS, 0.0)
-    for label, score in zip(labels, scores, strict=True):
-        sums[GROUP_OF[label]] += float(score)
+    for label, score in scores.items():
+        sums[GROUP_OF[label]] += score
     return sums
 
 

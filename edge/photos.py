@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge import config
 from edge.classifier import SHIPPED, Classifier
+from edge.contract import grouped
 from edge.errors import SourceError
 from edge.faces import face_finder
 from edge.perceive import Reader
@@ -75,9 +76,14 @@ def _as_object(reading: Reading) -> dict[str, object]:
         "group": reading.group,
         "confidence": round(reading.confidence, 4),
         "reason": reading.reason,
-        "scores": {label: round(score, 4) for label, score in reading.scores.items()},
+        "scores": _rounded(reading.scores),
+        "groups": _rounded(grouped(reading.scores)) if reading.scores else {},
         "box_px": [round(each, 1) for each in (box.left, box.top, box.right, box.bottom)],
     }
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {label: round(score, 4) for label, score in scores.items()}
 
 
 class _CsvRows:

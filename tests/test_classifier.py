@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.classifier import SHIPPED, Classifier, quantized
-from edge.contract import LABELS, Quantization, read_card, read_model_file
+from edge.contract import LABELS, Quantization, crop, read_card, read_model_file
 from edge.errors import ModelError
 from quantize.card import recarded
 from train import data
@@ -22,7 +22,8 @@ def classifier() -> Classifier:
 
 
 def test_scores_are_probabilities_of_all_labels(classifier):
-    scores = classifier.classify(np.random.default_rng(1).integers(0, 256, (200, 160, 3), np.uint8))
+    picture = np.random.default_rng(1).integers(0, 256, (200, 160, 3), np.uint8)
+    scores = classifier.probabilities(classifier.logits(crop(picture, classifier.card.input)))
     assert scores.shape == (len(LABELS),)
     assert scores.sum() == pytest.approx(1, abs=1e-5)
     assert np.all(scores >= 0)

@@ -54,6 +54,8 @@ def test_json_has_an_object_for_each_photo_with_every_score(in_process):
         assert tuple(face["scores"]) == LABELS
         assert sum(face["scores"].values()) == pytest.approx(1, abs=0.001)
         assert face["confidence"] == max(face["scores"].values())
+        assert sum(face["groups"].values()) == pytest.approx(1, abs=0.001)
+        assert face["groups"]["positive"] == face["scores"]["happy"]
         left, top, right, bottom = face["box_px"]
         assert 0 <= left < right
         assert 0 <= top < bottom
