@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks import machine
 from edge import config
-from edge.classifier import SHIPPED, Classifier
+from edge.classifier import Classifier, open_classifier
 from edge.errors import EmotionEdgeError, SettingsError
 from edge.faces import face_finder
 from edge.perceive import Reader
@@ -160,7 +160,7 @@ def run(settings: config.Settings, rounds: int, frames: int, say: Callable[[str]
     frames  how many of the source a round takes; the clip's end comes earlier if it is shorter
     """
     one_thread_a_stage()
-    classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+    classifier = open_classifier(settings.model)
     found = machine.facts()
     unpaced = replace(settings, camera=replace(settings.camera, pace=False))
     done, shares = [], []

@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.pipeline import measure_pipeline
 from edge import config
-from edge.classifier import SHIPPED, Classifier
+from edge.classifier import open_classifier
+from edge.run import one_thread_a_stage
 from edge.sources import Source, open_source
 from edge.stats import percentile
 
@@ -27,8 +28,9 @@ def camera_alone(source: Source, frames: int) -> dict[str, Any]:
 
 def run(settings: config.Settings, seconds: float) -> dict[str, Any]:
     """Both measured for about so long each; the share of the camera's frames that the pipeline publishes."""
+    one_thread_a_stage()
     frames = max(60, round(seconds * settings.camera.fps))
-    classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+    classifier = open_classifier(settings.model)
     found, began = machine.facts(), time.monotonic()
     alone = camera_alone(open_source(settings.camera), frames)
     through = measure_pipeline(open_source(settings.camera), settings, classifier, frames)

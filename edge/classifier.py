@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import interpreter
+from edge import config, interpreter
 from edge.contract import ModelCard, Quantization, read_card, read_model_file, scale_pixels
 from edge.errors import ModelError
 
@@ -55,6 +55,11 @@ class Classifier:
         """Softmax of (labels,) logits at the card's temperature."""
         exponents = np.exp((logits - logits.max()) / np.float32(self.card.temperature))
         return np.asarray(exponents / exponents.sum(), np.float32)
+
+
+def open_classifier(settings: config.Model) -> Classifier:
+    """The model that the settings ask for; ModelError for a file that cannot be honoured."""
+    return Classifier.read(settings.path or SHIPPED, settings.threads)
 
 
 def quantized(values: NDArray[np.float32], how: Quantization) -> NDArray[np.int8]:

@@ -38,6 +38,9 @@ GROUP_OF = {
 
 GROUPS = ("positive", "neutral", "negative")
 
+TOP = 3
+"""So many of the likeliest labels are told of a face, in events, pictures and tables."""
+
 ALIASES = {
     "anger": "angry",
     "disgusted": "disgust",
@@ -64,6 +67,11 @@ def canonical(name: str) -> str:
     if word not in LABELS:
         raise SettingsError(f"unknown emotion label {name!r}: expected one of {', '.join(LABELS)}")
     return word
+
+
+def likeliest(scores: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """The TOP labels of the highest probability, the highest first; fewer if there are no more."""
+    return tuple(sorted(scores.items(), key=lambda each: each[1], reverse=True)[:TOP])
 
 
 def grouped(scores: Mapping[str, float]) -> dict[str, float]:

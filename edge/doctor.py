@@ -117,10 +117,10 @@ def detector(settings: config.Settings) -> str:
 
 def model(settings: config.Settings) -> str:
     """The model loads, and calls the portrait happy."""
-    from edge.classifier import SHIPPED, Classifier
+    from edge.classifier import open_classifier
     from edge.perceive import Reader
 
-    classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+    classifier = open_classifier(settings.model)
     reading = Reader(classifier, settings.limits, settings.model.abstain).read(*_portrait(settings))
     if reading.label != "happy":
         why = f" ({reading.reason})" if reading.reason else ""
@@ -150,6 +150,7 @@ def _portrait(settings: config.Settings) -> "tuple[NDArray[np.uint8], Face]":
 
 def cameras(settings: config.Settings) -> Check:
     """A camera is there and may be read; only a warning when another source is set."""
+    from edge.sources import is_camera
     from edge.sources.camera import list_cameras
 
     found = list_cameras()
@@ -159,8 +160,9 @@ def cameras(settings: config.Settings) -> Check:
     if found:
         mend = "sudo usermod -aG video $USER, then log in again"
         return Check("camera", "fail", f"{found[0][0]} may not be opened by this user", mend)
-    wanted = settings.camera.source.isdigit() or settings.camera.source.startswith("/dev/")
-    return Check("camera", "fail" if wanted else "warn", "none", "plug one in, or use --source demo")
+    return Check(
+        "camera", "fail" if is_camera(settings.camera.source) else "warn", "none", "plug one in, or use --source demo"
+    )
 
 
 def threads(settings: config.Settings) -> Check:

@@ -7,11 +7,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from edge import config
-from edge.contract import GROUP_OF, UNCERTAIN
+from edge.contract import GROUP_OF, UNCERTAIN, likeliest
 from edge.scene import Box, Frame, Reading
-
-TOP = 3
-"""How many of the likeliest labels an event names."""
 
 READ_SHARE = 0.5
 """A face counts as read while this much of its smoothed past was readable, 0 to 1: the greater part."""
@@ -211,14 +208,13 @@ class Settler:
         self, kind: Literal["start", "change", "end"], expression: _Expression, held_seconds: float
     ) -> EmotionEvent:
         scores = expression.scores_for(expression.label)
-        likeliest = sorted(scores.items(), key=lambda item: item[1], reverse=True)
         return EmotionEvent(
             type=kind,
             track=expression.track,
             label=expression.label,
             confidence=expression.confidence_of(expression.label),
             reason=expression.reason_for(expression.label),
-            top=tuple(likeliest[:TOP]),
+            top=likeliest(scores),
             box=normalised(expression.box, expression.frame_size),
             face_px=expression.box.width,
             dwell_ms=held_seconds * 1000,

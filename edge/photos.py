@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import config
-from edge.classifier import SHIPPED, Classifier
-from edge.contract import grouped
+from edge.classifier import open_classifier
+from edge.contract import grouped, likeliest
 from edge.errors import SourceError
 from edge.faces import face_finder
 from edge.perceive import Reader
@@ -23,7 +23,7 @@ from edge.sources.folder import pictures_in, read_picture
 
 def print_photos(files: Sequence[Path], settings: config.Settings, form: str) -> int:
     """Print each face's reading as "table", "json" or "csv"; 2 if any of the files could not be read."""
-    classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+    classifier = open_classifier(settings.model)
     reader = Reader(classifier, settings.limits, settings.model.abstain)
     failed = False
     with closing(face_finder(settings.faces)) as finder:
@@ -54,15 +54,11 @@ def _pictures(files: Iterable[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] |
 def _table(path: Path, readings: Sequence[Reading]) -> None:
     for each in readings:
         why = f" ({each.reason})" if each.reason else ""
-        best = ", ".join(f"{label} {score:.0%}" for label, score in _top(each))
+        best = ", ".join(f"{label} {score:.0%}" for label, score in likeliest(each.scores))
         box = each.face.box
         print(f"{path}\tface {each.track}\t{box.width:.0f} px\t{each.label}{why}\t{best}")
     if not readings:
         print(f"{path}\tno face")
-
-
-def _top(reading: Reading, most: int = 3) -> list[tuple[str, float]]:
-    return sorted(reading.scores.items(), key=lambda each: -each[1])[:most]
 
 
 def _json(path: Path, readings: Sequence[Reading]) -> None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract import GROUP_OF, UNCERTAIN
+from edge.contract import GROUP_OF, UNCERTAIN, likeliest
 from edge.scene import Box, Reading, Scene
 
 Picture = NDArray[np.uint8]
@@ -26,9 +26,6 @@ COLOUR_OF: dict[str, Colour] = {
 
 TEXT: Colour = (255, 255, 255)
 EDGE: Colour = (0, 0, 0)
-
-BARS = 3
-"""So many of the likeliest labels are shown."""
 
 TEXT_SHARE, LEAST_TEXT_PX = 30, 9
 """Text is a thirtieth of the picture's height, 16 pixels of 480, but at least so many pixels."""
@@ -119,8 +116,9 @@ def _words(reading: Reading) -> str:
 
 
 def _bars(reading: Reading) -> tuple[tuple[str, float, Colour], ...]:
-    likeliest = sorted(reading.scores.items(), key=lambda each: -each[1])[:BARS]
-    return tuple((label, score, COLOUR_OF[GROUP_OF.get(label, UNCERTAIN)]) for label, score in likeliest)
+    return tuple(
+        (label, score, COLOUR_OF[GROUP_OF.get(label, UNCERTAIN)]) for label, score in likeliest(reading.scores)
+    )
 
 
 def _width(text: str, text_px: int) -> int:

@@ -13,7 +13,7 @@ import cv2
 from tqdm import tqdm
 
 from edge import __version__, config
-from edge.classifier import SHIPPED, Classifier
+from edge.classifier import Classifier, open_classifier
 from edge.errors import SettingsError
 from edge.events import EmotionEvent, Settler
 from edge.faces import face_finder
@@ -50,7 +50,7 @@ def run(
     stats = Stats(settings.events.report_seconds)
     with ExitStack() as opened:
         source = open_source(settings.camera)
-        classifier = Classifier.read(settings.model.path or SHIPPED, settings.model.threads)
+        classifier = open_classifier(settings.model)
         sink = JsonLines(settings.events.path or sys.stdout, settings.events.device, classifier.name)
         opened.enter_context(closing(sink))
         views = opened.enter_context(closing(Views(window, record)))

@@ -18,7 +18,7 @@ from typing import IO, Any
 from edge.errors import OutputError
 from edge.events import EmotionEvent
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("emotion_edge")
 
 HOLD = 1000
 """So many records wait in memory (under half a megabyte) while the file cannot be written; older ones are lost."""

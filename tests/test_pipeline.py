@@ -233,14 +233,17 @@ def test_an_error_of_the_caller_stops_everything_and_is_his(every):
     assert accounted(scenes)
 
 
-def test_an_error_while_the_source_is_closed_reaches_a_caller_who_left():
-    class Stuck(Frames):
-        def __iter__(self):
-            try:
-                yield from super().__iter__()
-            finally:
-                raise OSError("the lens does not fold")
+class Stuck(Frames):
+    """Cannot be closed without an error."""
 
+    def __iter__(self):
+        try:
+            yield from super().__iter__()
+        finally:
+            raise OSError("the lens does not fold")
+
+
+def test_an_error_while_the_source_is_closed_reaches_a_caller_who_left():
     with pytest.raises(OSError, match="lens"), Pipeline(Stuck(), see_nothing) as scenes:
         for _ in scenes:
             break
@@ -248,13 +251,6 @@ def test_an_error_while_the_source_is_closed_reaches_a_caller_who_left():
 
 
 def test_an_error_besides_the_callers_own_is_logged(caplog):
-    class Stuck(Frames):
-        def __iter__(self):
-            try:
-                yield from super().__iter__()
-            finally:
-                raise OSError("the lens does not fold")
-
     with pytest.raises(KeyError), Pipeline(Stuck(), see_nothing) as scenes:
         for _ in scenes:
             raise KeyError("window")

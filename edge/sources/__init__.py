@@ -33,6 +33,11 @@ class Source(Protocol):
     def __iter__(self) -> Generator[Frame, None, None]: ...
 
 
+def is_camera(said: str) -> bool:
+    """Whether a source's name is a camera's: its number, or its device."""
+    return said.isdecimal() or said.startswith("/dev/")
+
+
 def open_source(settings: config.Camera) -> Source:
     """The source that `settings.source` names; SourceError if there is none like it."""
     # Imported when asked for, so that a look at one source does not load the others.
@@ -41,7 +46,7 @@ def open_source(settings: config.Camera) -> Source:
     said, path = settings.source, os.path.expanduser(settings.source)
     if said == "demo":
         return demo.DemoClip(settings.width, settings.height, settings.fps, settings.pace)
-    if said.isdecimal() or said.startswith("/dev/"):
+    if is_camera(said):
         return camera.Webcam(said, settings.width, settings.height, settings.fps)
     # os.path says no where Path raises: a name too long, a loop of links, a folder that is closed to us.
     if os.path.isdir(path) or (Path(path).suffix.lower() in folder.PICTURE_SUFFIXES and os.path.lexists(path)):
