@@ -11,8 +11,11 @@ from edge import config, interpreter
 from edge.contract import ModelCard, Quantization, read_card, read_model_file, scale_pixels
 from edge.errors import ModelError
 
-SHIPPED = Path(__file__).parent / "models" / "emotion.tflite"
-"""The model that we trained; its card says how, docs/models/emotion.md how well."""
+MODELS = Path(__file__).parent / "models"
+DEFAULT = "emotion-8"
+SHIPPED = MODELS / f"{DEFAULT}.tflite"
+"""The models that we trained, and the one that is used unless another is asked for. Their cards say how they were made,
+docs/models/ how good they are."""
 
 
 class Classifier:
@@ -57,9 +60,23 @@ class Classifier:
         return np.asarray(exponents / exponents.sum(), np.float32)
 
 
+def shipped() -> dict[str, Path]:
+    """The emotion models that came with this package, by name."""
+    return {path.stem: path for path in sorted(MODELS.glob("emotion-*.tflite"))}
+
+
+def model_file(name: str) -> Path:
+    """The file of a model that ships, or the file that `name` is; ModelError for a word that is neither."""
+    if name in shipped():
+        return shipped()[name]
+    if Path(name).suffix or len(Path(name).parts) > 1:
+        return Path(name).expanduser()
+    raise ModelError(f"model {name!r}: expected {', '.join(shipped())}, or the path of a .tflite file")
+
+
 def open_classifier(settings: config.Model) -> Classifier:
     """The model that the settings ask for; ModelError for a file that cannot be honoured."""
-    return Classifier.read(settings.path or SHIPPED, settings.threads)
+    return Classifier.read(model_file(settings.file), settings.threads)
 
 
 def quantized(values: NDArray[np.float32], how: Quantization) -> NDArray[np.int8]:

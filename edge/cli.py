@@ -3,6 +3,7 @@
 import argparse
 import errno
 import io
+import json
 import logging
 import os
 import signal
@@ -128,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_run(_command(commands, "run", _run, "watch a camera, a video, a folder of pictures, or the demo"))
     _add_image(_command(commands, "image", _image, "read the faces in photos"))
-    _add_models(_command(commands, "models", _models, "what a model file says of itself"))
+    _add_models(_command(commands, "models", _models, "list the emotion models, and how good they are"))
     _command(commands, "cameras", _cameras, "list the cameras")
     doctor = _command(commands, "doctor", _doctor, "check this machine and say what to do")
     _add_settings(doctor)
@@ -144,7 +145,7 @@ def _command(commands: Any, name: str, do: Callable[[argparse.Namespace], int], 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML), see systemd/edge.toml")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="emotion model instead of the one that ships")
+    parser.add_argument("--model", metavar="NAME", help="emotion model: emotion-8, another of `models`, or a .tflite file")
     parser.add_argument("--backend", choices=("litert", "mediapipe"), help="who runs the face detector")
     parser.add_argument("--range", choices=("short", "full"), help="faces within 2 m, or in the whole room")
 
@@ -172,7 +173,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: the model that ships")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: the models that ship")
     parser.add_argument("--json", action="store_true", help="the whole card")
 
 
@@ -185,7 +186,7 @@ def settings_of(given: argparse.Namespace) -> config.Settings:
             "pace": False if getattr(given, "no_pace", False) else None,
         },
         "faces": {"backend": given.backend, "range": given.range},
-        "model": {"path": given.model},
+        "model": {"file": given.model},
         "events": {"path": getattr(given, "events", None)},
     }
     for table, values in changes.items():
@@ -214,18 +215,20 @@ def _image(given: argparse.Namespace) -> int:
 
 
 def _models(given: argparse.Namespace) -> int:
-    from edge.classifier import SHIPPED
+    from edge.classifier import shipped
     from edge.contract import read_card, read_model_file
 
-    failed = False
-    for path in given.files or [SHIPPED]:
+    cards, failed = {}, False
+    for path in given.files or shipped().values():
         try:
-            card = read_card(read_model_file(path), str(path))
+            cards[path] = read_card(read_model_file(path), str(path))
         except ModelError as error:
             failed = True
             _complain(error)
-            continue
-        print(card.to_json() if given.json else f"{path}\n{card.summary()}")
+    if given.json:
+        print(json.dumps([card.as_document() for card in cards.values()], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(f"{path}\n{card.summary()}" for path, card in cards.items()))
     return 2 if failed else 0
 
 

@@ -58,8 +58,8 @@ class Faces:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    path: Path | None = None
-    """The emotion model; none is the one that ships."""
+    file: str = "emotion-8"
+    """The emotion model: the name of one that ships (see `emotion-edge models`), or the path of a .tflite file."""
     threads: int = 1
     """Threads of one interpreter; nets this small lose by more."""
     abstain: float | None = None

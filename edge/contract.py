@@ -254,9 +254,13 @@ class ModelCard:
             raise ModelError(f"model abstain threshold {self.abstain!r}: expected 0 to 1")
 
     def to_json(self) -> str:
-        """The card as text, in the shape of docs/model-card-format.md."""
+        """The card as text."""
+        return json.dumps(self.as_document(), indent=1, ensure_ascii=False) + "\n"
+
+    def as_document(self) -> dict[str, Any]:
+        """The card as it stands in `model.json`."""
         spec, quantized = self.input, self.quant_in is not None and self.quant_out is not None
-        document = {
+        return {
             "schema": 1,
             "name": self.name,
             "version": self.version,
@@ -287,7 +291,6 @@ class ModelCard:
             "train": dict(self.train),
             "measured": dict(self.measured),
         }
-        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
     def summary(self) -> str:
         """The card on a few lines, for people."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import EmotionEdgeError, ModelError
 
-RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite")
+RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 """Modules that have an `Interpreter`, the preferred first. None is imported before the first model is loaded."""
 
 

@@ -9,8 +9,6 @@ from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 
 from edge.contract import CARD_NAME, LABELS_NAME, ModelCard
 
-LICENCE = "Apache-2.0; trained on FER2013 (research and education) with FER+ votes (MIT)"
-
 
 def described(network: bytes, card: ModelCard) -> bytes:
     """The network with a TFLITE_METADATA buffer made from the card."""
@@ -33,12 +31,17 @@ def _metadata(card: ModelCard) -> bytes:
     graph = schema.SubGraphMetadataT()
     graph.inputTensorMetadata, graph.outputTensorMetadata = [_face(card)], [_logits()]
     model = schema.ModelMetadataT()
-    model.name, model.version, model.license = card.name, card.version, LICENCE
+    model.name, model.version, model.license = card.name, card.version, _licence(card)
     model.description = f"Facial expression of one face; {CARD_NAME} in this file says how to prepare it."
     model.subgraphMetadata = [graph]
     model.associatedFiles = [_file(CARD_NAME, "The model card", schema.AssociatedFileType.DESCRIPTIONS)]
     model.minParserVersion = "1.0.0"
     return _packed(model, b"M001")
+
+
+def _licence(card: ModelCard) -> str:
+    terms = "; ".join(card.train.get("licences", ())) or "see its card"
+    return f"Apache-2.0; trained on data with terms of its own: {terms}"
 
 
 def _face(card: ModelCard) -> Any:

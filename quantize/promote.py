@@ -1,180 +1,280 @@
 """The chain from a trained run to the file that ships: calibrate, convert, compare, gate, measure once, write."""
 
-import hashlib
-import json
 import os
-from dataclasses import asdict, dataclass, replace
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import interpreter
 from edge.classifier import Classifier
-from edge.contract import InputSpec, ModelCard, Quantization, crop
-from quantize import convert, samples
-from quantize.card import attach, recarded
-from quantize.page import model_page
-from train import data, metrics
+from edge.contract import ModelCard, crop
+from edge.errors import SourceError
+from quantize import candidates, convert, gate, latency, runs, runtimes, samples, serving
+from quantize.candidates import Candidate
+from quantize.card import recarded
+from quantize.gate import Figures, Limits
+from quantize.page import model_page, record
+from quantize.runs import Run
+from train import data, importers, metrics, robustness
+from train.data import Truth
 
-SIZE_LIMIT_BYTES = 1_000_000
-ACCURACY_GOAL = 0.78
-"""What the int8 file must reach on the validation faces, share: the goal of `train.fit`."""
-LOSS_LIMIT = 0.005
-"""How much accuracy int8 may lose against float on the validation faces, share."""
-AGREEMENT_LIMIT = 0.97
-"""On how many validation faces both must give the same label, share."""
 ACCURACY_WHEN_SURE = 0.9
 """What is answered rather than called uncertain shall be right this often on the validation faces, share."""
+COMPARED_FACES = 500
+"""The runtimes are compared on so many validation faces."""
+CHANGED_FACES = 1000
+"""So many validation faces are changed in every way, to see how robust the file is."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Float and int8 on the same faces, through the classifier that the device runs."""
+class Order:
+    """What is asked for.
 
-    faces: int
-    float_accuracy: float
-    int8_accuracy: float
-    agreement: float
-    largest_logit_difference: float
-
-    def failures(self, size_bytes: int) -> list[str]:
-        """Why the int8 file must not ship; empty when it may."""
-        checks = {
-            f"{size_bytes} bytes: at most {SIZE_LIMIT_BYTES}": size_bytes <= SIZE_LIMIT_BYTES,
-            f"int8 is right on {self.int8_accuracy:.2%}: at least {ACCURACY_GOAL:.0%}": self.int8_accuracy
-            >= ACCURACY_GOAL,
-            f"int8 loses {self.float_accuracy - self.int8_accuracy:.2%}: at most {LOSS_LIMIT:.2%}": (
-                self.float_accuracy - self.int8_accuracy <= LOSS_LIMIT
-            ),
-            f"labels agree on {self.agreement:.2%}: at least {AGREEMENT_LIMIT:.2%}": self.agreement >= AGREEMENT_LIMIT,
-        }
-        return [text for text, passed in checks.items() if not passed]
-
-
-def promote(paths: list[Path], run: Path, out: Path, reports: Path, calibration: Path, version: str) -> list[str]:
-    """Make `out` from the best network of `run`; the reasons why not, if the gate refuses it.
-
-    Only a file that passed the gate is measured on the test split, once, and written. Its reports go to the folder
-    `reports`, the list of calibration faces to the file `calibration`.
+    data         the data sets that the run was trained on
+    run          folder of the finished training
+    head         what the network shall answer, and by which truth it is judged
+    out          the file to write; its stem is the model's name
+    reports      folder for the page, tables and plots
+    lists        folder for the list of the calibration faces that were drawn
+    version      of the model
+    sources      judge on the faces of these data sets only, by the names that their importers give; none: on all
+    wanted       a variant, or "auto" for the fastest that passes
+    limits       of the gate
+    calibration  a list of the faces that set the int8 ranges; None draws them
+    tune_epochs  when int8 fails, so many epochs of fine-tuning with fake quantization and another try; 0 for none
+    old_runtime  folder of an environment with tflite_runtime, made if it is not there; None leaves that runtime out
+    serving      folder for a SavedModel and a Keras file; None for none
+    command      what the page says that it was made by
     """
-    faces = data.read_all(paths)
-    training, validation = data.trainable(faces), data.judged(faces, "validation")
-    chosen = samples.calibration(training)
-    float_file, int8_file, card = converted(run, chosen, out.stem, version)
 
-    by_float = logits(Classifier(attach(float_file, card), "the float network"), validation)
-    card = _with_scales(card, int8_file)
-    by_int8 = logits(Classifier(attach(int8_file, card), "the int8 network"), validation)
-    compared = compare(by_float, by_int8, validation)
-    reasons = compared.failures(len(attach(int8_file, card)))
-    if reasons:
-        return reasons
+    data: list[Path]
+    run: Path
+    head: Truth
+    out: Path
+    reports: Path
+    lists: Path
+    version: str = "0.1.0"
+    sources: tuple[str, ...] = ()
+    wanted: str = "int8"
+    limits: Limits = field(default_factory=Limits)
+    calibration: Path | None = None
+    tune_epochs: int = 0
+    old_runtime: Path | None = None
+    serving: Path | None = None
+    command: str = "python -m quantize"
 
-    card = _calibrated(card, by_int8, validation)
-    int8_file, float_file = attach(int8_file, card), attach(float_file, replace(card, quant_in=None, quant_out=None))
-    measured: dict[str, Any] = {"gate": asdict(compared)}
-    for name, split, file in (
-        ("validation", "validation", int8_file),
-        ("test-float", "test", float_file),
-        ("test", "test", int8_file),
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.out.stem
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the gate decided.
+
+    promoted  the variant that was written, None when it refused all that were asked for
+    reasons   against each variant that failed, one line each
+    figures   of every variant; empty when the calibration faces were refused
+    """
+
+    promoted: str | None
+    reasons: list[str]
+    figures: Mapping[str, Figures]
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What a promotion looks at; of `everything` the test split last, and only for a file that passed."""
+
+    everything: data.FaceSet
+    training: data.FaceSet
+    calibration: data.FaceSet
+    validation: data.FaceSet
+
+
+def promote(order: Order) -> Outcome:
+    """Make `order.out` from the best network of the run, if the gate lets it pass.
+
+    Every variant is made and measured in this one call, on validation faces. Only a file that passed is measured on
+    the test split, once, and written, with page, tables and the list of calibration faces. What the user can mend
+    raises an EmotionEdgeError.
+    """
+    run = runs.read(order.run)
+    faces = _faces(order, run)
+    if objections := samples.objections(faces.calibration, faces.training, order.head):
+        return Outcome(None, [f"calibration: {each}" for each in objections], {})
+    model, card = run.network(order.head), _card(order, run, faces)
+    inputs = data.inputs(faces.calibration, run.spec)
+    made = {
+        name: candidates.candidate(network, card, faces.validation)
+        for name, network in convert.variants(model, inputs).items()
+    }
+    figures = candidates.figures(made, faces.validation, order.head)
+    promoted, reasons = gate.decided(figures, order.wanted, order.limits)
+    if order.tune_epochs and any(reason.startswith("int8") for reason in reasons):
+        made["int8"] = _tuned(model, card, faces, run, order)
+        figures = candidates.figures(made, faces.validation, order.head)
+        promoted, after = gate.decided(figures, order.wanted, order.limits)
+        reasons = [f"before fine-tuning, {reason}" for reason in reasons if reason.startswith("int8")] + after
+    if promoted:
+        _ship(promoted, made, figures, faces, run, order)
+        if order.serving:
+            temperature = figures["float32"].temperature
+            serving.export(model, order.serving, run.spec, data.HEADS[order.head], temperature)
+    return Outcome(promoted, reasons, figures)
+
+
+def _faces(order: Order, run: Run) -> Faces:
+    everything = importers.read_all(order.data)
+    training = run.of_training(data.trainable(everything))
+    given = order.calibration
+    chosen = samples.read_list(given, training) if given else samples.calibration(training, order.head)
+    return Faces(everything, training, chosen, _judged(everything, "validation", order))
+
+
+def _judged(faces: data.FaceSet, split: str, order: Order) -> data.FaceSet:
+    """Those that have a right answer, of the sources that the order names; SourceError if there are none."""
+    found = data.judged(faces, split, order.head)
+    if order.sources:
+        found = found.where(np.isin(found.source, order.sources))
+    if not len(found):
+        raise SourceError(
+            f"no {split} faces with a truth for the head {order.head!r} from {', '.join(order.sources) or 'anywhere'}: "
+            f"there are faces from {', '.join(np.unique(faces.source))}"
+        )
+    return found
+
+
+def _card(order: Order, run: Run, faces: Faces) -> ModelCard:
+    labels = data.HEADS[order.head]
+    return ModelCard(order.name, order.version, labels, run.spec, train=_origin(order, run, faces))
+
+
+def _tuned(model: Any, card: ModelCard, faces: Faces, run: Run, order: Order) -> Candidate:
+    """int8 once more, from weights that were fine-tuned for it."""
+    from quantize import aware
+
+    calibration, training = (data.inputs(each, run.spec) for each in (faces.calibration, faces.training))
+    better = aware.tuned(model, calibration, training, order.tune_epochs)
+    card = replace(card, train={**card.train, "fine_tuned_epochs": order.tune_epochs})
+    return candidates.candidate(convert.to_int8(better, calibration), card, faces.validation)
+
+
+def _ship(
+    name: str, made: Mapping[str, Candidate], figures: Mapping[str, Figures], faces: Faces, run: Run, order: Order
+) -> None:
+    """Measure the chosen variant, float32 beside it, and write the file with all that belongs to it."""
+    chosen, by_float = (_calibrated(made[each], faces.validation, order) for each in (name, "float32"))
+    measured: dict[str, Any] = {
+        "head": order.head,
+        "promoted": name,
+        "limits": asdict(order.limits),
+        "variants": {each: record(found) for each, found in figures.items()},
+        "latency": {"machine": latency.machine(), "how": latency.HOW},
+        "runtimes": _runtimes(made["int8"], faces.validation, order),
+        "robustness": _robustness(chosen, faces.validation, order),
+    }
+    for what, split, each in (
+        ("validation", "validation", chosen),
+        ("test-float", "test", by_float),
+        ("test", "test", chosen),
     ):
-        figures = measure(Classifier(file, name), data.judged(faces, split), run / "manifest.txt")
-        metrics.write(figures, reports / f"{out.stem}-{name}", f"{out.stem} {version}: FER+ {name}")
-        measured[name] = _headline(figures)
-    _write(out, reports, int8_file, replace(card, measured=measured), figures)
-    samples.write_list(chosen, calibration)
-    metrics.draw_history(json.loads((run / "history.json").read_text()), reports / f"{out.stem}-history.png")
-    return []
+        found = measure(Classifier(each.file, what), _judged(faces.everything, split, order), order.head, run.manifest)
+        metrics.write(found, order.reports / f"{order.name}-{what}", f"{order.name} {order.version}: {what}")
+        measured[what] = _headline(found)
+    measured["test"]["per_label"] = {
+        label: {each: of[each] for each in ("n", "hits", "precision")} for label, of in found["per_label"].items()
+    }
+    _write(order, recarded(chosen.file, replace(chosen.card, measured=_short(measured))))
+    if not order.calibration:
+        samples.write_list(faces.calibration, order.head, order.lists / f"calibration-{order.name}.csv")
+    if (run.folder / "history.png").is_file():
+        shutil.copy(run.folder / "history.png", order.reports / f"{order.name}-history.png")
 
 
-def _write(out: Path, reports: Path, file: bytes, card: ModelCard, figures: dict[str, Any]) -> None:
-    """The file, whole or not at all, and its page."""
-    content = recarded(file, card)
-    aside = out.with_suffix(".tmp")
-    aside.write_bytes(content)
-    os.replace(aside, out)
-    sha256 = hashlib.sha256(content).hexdigest()
-    page = model_page(card, out.name, content, sha256, figures["per_label"])
-    (reports / f"{out.stem}.md").write_text(page)
+def _runtimes(int8: Candidate, validation: data.FaceSet, order: Order) -> dict[str, Any]:
+    """How the int8 variant's answers differ between runtimes, by runtime."""
+    classifier = Classifier(int8.file, "int8")
+    faces = [classifier.tensor(crop(face, int8.card.input)) for face in validation.pixels[:COMPARED_FACES]]
+    old = runtimes.old_python(order.old_runtime) if order.old_runtime else None
+    return {name: asdict(each) for name, each in runtimes.compared(int8.network, np.stack(faces), old).items()}
 
 
-def converted(run: Path, chosen: data.FaceSet, name: str, version: str) -> tuple[bytes, bytes, ModelCard]:
-    """(float file, int8 file, card without scales) of a run's best network, calibrated on `chosen`."""
-    model = keras.models.load_model(run / "best.keras", compile=False)
-    description = json.loads((run / "run.json").read_text())
-    spec = InputSpec(**description["recipe"]["input"])
-    card = ModelCard(name, version, tuple(description["labels"]), spec, train=_origin(description, chosen))
-    return convert.to_float32(model), convert.to_int8(model, data.inputs(chosen, spec)), card
+def _robustness(chosen: Candidate, validation: data.FaceSet, order: Order) -> dict[str, float]:
+    """Accuracy on changed pictures, by the name of the change."""
+    classifier = Classifier(chosen.file, "robustness")
+    some = robustness.drawn(validation, CHANGED_FACES, seed=0)
+
+    def scores_of(pixels: NDArray[np.uint8]) -> metrics.Scores:
+        answers = candidates.logits(classifier, replace(some, pixels=pixels))
+        return metrics.probabilities(answers, chosen.card.temperature)
+
+    return robustness.accuracies(robustness.robustness(scores_of, some, chosen.card.labels, order.head))
 
 
-def logits(classifier: Classifier, faces: data.FaceSet) -> NDArray[np.float32]:
-    """(n, labels) outputs for all faces."""
-    return np.stack([classifier.logits(crop(face, classifier.card.input)) for face in faces.pixels])
-
-
-def compare(float_logits: NDArray[np.float32], int8_logits: NDArray[np.float32], faces: data.FaceSet) -> Comparison:
-    """Both networks' answers held against each other and against the majority."""
-    by_float, by_int8 = float_logits.argmax(axis=1), int8_logits.argmax(axis=1)
-    return Comparison(
-        faces=len(faces),
-        float_accuracy=float((by_float == faces.majority).mean()),
-        int8_accuracy=float((by_int8 == faces.majority).mean()),
-        agreement=float((by_float == by_int8).mean()),
-        largest_logit_difference=float(np.abs(float_logits - int8_logits).max()),
-    )
-
-
-def measure(classifier: Classifier, faces: data.FaceSet, manifest: Path) -> dict[str, Any]:
+def measure(classifier: Classifier, faces: data.FaceSet, head: Truth, manifest: Path) -> dict[str, Any]:
     """All figures of a file on faces that it was not trained on."""
     data.refuse_trained(faces, manifest)
     card = classifier.card
-    scores = metrics.probabilities(logits(classifier, faces), card.temperature)
-    sure = scores.max(axis=1) >= card.abstain
-    right = scores.argmax(axis=1) == faces.majority
-    answered = {"threshold": card.abstain, "answered": float(sure.mean()), "accuracy": float(right[sure].mean())}
-    return metrics.report(scores, faces, card.labels) | {"abstain": answered}
+    scores = metrics.probabilities(candidates.logits(classifier, faces), card.temperature)
+    answered = metrics.answered(scores, faces.truth(head), card.abstain)
+    return metrics.report(scores, faces, card.labels, head) | {"abstain": answered}
 
 
-def _with_scales(card: ModelCard, network: bytes) -> ModelCard:
-    """The card with the int8 scales that the converter chose."""
-    loaded = interpreter.load(network, 1, card.name)
-    (scale_in, zero_in), (scale_out, zero_out) = (
-        each[0]["quantization"] for each in (loaded.get_input_details(), loaded.get_output_details())
-    )
-    return replace(
-        card,
-        quant_in=Quantization(float(scale_in), int(zero_in)),
-        quant_out=Quantization(float(scale_out), int(zero_out)),
-    )
+def _calibrated(each: Candidate, validation: data.FaceSet, order: Order) -> Candidate:
+    """With the temperature and threshold at which its confidences on the validation faces are honest."""
+    truth = validation.truth(order.head)
+    temperature = metrics.best_temperature(each.logits, truth)
+    scores = metrics.probabilities(each.logits, temperature)
+    abstain = metrics.abstain_threshold(scores, truth, ACCURACY_WHEN_SURE)
+    return replace(each, card=replace(each.card, temperature=temperature, abstain=abstain))
 
 
-def _calibrated(card: ModelCard, outputs: NDArray[np.float32], faces: data.FaceSet) -> ModelCard:
-    temperature = metrics.best_temperature(outputs, faces.majority)
-    scores = metrics.probabilities(outputs, temperature)
-    return replace(
-        card,
-        temperature=temperature,
-        abstain=metrics.abstain_threshold(scores, faces.majority, ACCURACY_WHEN_SURE),
-    )
+def _write(order: Order, content: bytes) -> None:
+    """The file, whole or not at all, and its page."""
+    order.out.parent.mkdir(parents=True, exist_ok=True)
+    aside = order.out.with_suffix(".tmp")
+    aside.write_bytes(content)
+    os.replace(aside, order.out)
+    (order.reports / f"{order.name}.md").write_text(model_page(content, order.out.name))
 
 
-def _origin(description: dict[str, Any], chosen: data.FaceSet) -> dict[str, Any]:
-    names = " ".join(f"--data {name}" for name in description["data"])
+def _origin(order: Order, run: Run, faces: Faces) -> dict[str, Any]:
+    names, counts = np.unique(faces.training.source, return_counts=True)
+    settings = " ".join(f"--data {name}" for name in run.description["data"])
     return {
-        "commands": [f"python -m train fit {names} --run RUN", f"python -m quantize {names} --run RUN"],
-        "data": "FER2013 training split with FER+ votes, copies of validation and test faces removed",
-        "license": "FER2013: research and education; FER+ votes: MIT",
-        "manifest_sha256": description["manifest_sha256"],
-        "faces": description["faces"],
-        "calibration_sha256": data.manifest_sha256(chosen.digests()),
-        "recipe": description["recipe"],
-        "versions": {"keras": description["keras"], "backend": description["backend"]},
+        "commands": [f"python -m train fit {settings} --run RUN", order.command],
+        "data": ", ".join(f"{name} ({count:,} faces)" for name, count in zip(names, counts, strict=True)),
+        "licences": run.description["licences"],
+        "manifest_sha256": run.description["manifest_sha256"],
+        "faces": run.description["faces"],
+        "calibration_sha256": data.manifest_sha256(faces.calibration.sha256),
+        "calibration_faces": len(faces.calibration),
+        "recipe": run.description["recipe"],
+        "versions": {"keras": run.description["keras"], "backend": run.description["backend"]},
     }
 
 
 def _headline(figures: dict[str, Any]) -> dict[str, Any]:
+    """What of a report the card keeps."""
     names = ("n", "accuracy", "interval_95", "balanced_accuracy", "macro_f1", "expected_calibration_error", "abstain")
-    return {name: figures[name] for name in names} | {"without_copies": figures["without_copies"]["accuracy"]}
+    return {
+        **{name: figures[name] for name in names},
+        "without_copies": {name: figures["without_copies"][name] for name in ("n", "accuracy")},
+        "surest": {name: figures["surest"][name] for name in ("coverage", "accuracy")},
+        "sources": {name: each["n"] for name, each in figures["sources"].items()},
+    }
+
+
+def _short(value: Any) -> Any:
+    """With five digits behind the point: a card for a model of 100 kB should be small."""
+    if isinstance(value, dict):
+        return {name: _short(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(each) for each in value]
+    return round(value, 5) if isinstance(value, float) else value

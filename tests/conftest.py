@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from edge.sources.demo import DemoClip
 from tests.screen import screen
-from train import data
+from train import data, importers
 
 __all__ = ["screen"]  # a fixture, for all tests
 
@@ -46,7 +46,7 @@ def shared_faces() -> data.FaceSet:
     if not FACES.is_file():
         pytest.skip(f"no {FACES.name} in shared/data beside the checkout")
     pytest.importorskip("pyarrow", reason="reading the data set needs pyarrow")
-    return data.read(FACES)
+    return importers.read_all([FACES])
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from edge import __version__, config
-from edge.classifier import SHIPPED
+from edge.classifier import SHIPPED, open_classifier, shipped
 from edge.cli import _parser, interruptible, settings_of
-from edge.contract import LABELS, UNCERTAIN
+from edge.contract import read_card, LABELS, UNCERTAIN
 from tests.conftest import needs_mediapipe
 
 ROOT = Path(__file__).parents[1]
@@ -70,21 +70,34 @@ def test_flags_stand_above_the_settings_file_and_the_file_above_the_defaults(tmp
     got = settings("run", "--config", path, *flags)
     assert (got.camera.source, got.camera.fps, got.camera.pace) == ("0", 12, False)
     assert (got.faces.backend, got.faces.range) == ("mediapipe", "full")
-    assert (got.events.device, got.events.path, got.model.path) == ("kitchen", Path("e.jsonl"), Path("m.tflite"))
+    assert (got.events.device, got.events.path, got.model.file) == ("kitchen", Path("e.jsonl"), "m.tflite")
     assert settings("run", "--config", path).camera == config.Camera(source="film.mp4", fps=12)
 
 
-def test_models_says_what_the_model_that_ships_is(in_process):
+def test_models_lists_those_that_ship_with_their_labels_and_figures(in_process):
     done = in_process("models")
     assert (done.returncode, done.stderr) == (0, "")
-    assert str(SHIPPED) in done.stdout
-    assert ", ".join(LABELS) in done.stdout
+    for name, path in shipped().items():
+        card = read_card(path.read_bytes(), name)
+        assert f"{path}\n  {name} {card.version}, int8" in done.stdout
+        assert ", ".join(card.labels) in done.stdout
+        assert f"{card.measured['test']['accuracy']:.2%} of {card.measured['test']['n']} faces" in done.stdout
 
 
-def test_models_gives_the_whole_card_as_json(in_process):
-    card = json.loads(in_process("models", "--json").stdout)
-    assert card["labels"] == list(LABELS)
-    assert card["measured"]
+def test_models_gives_the_whole_cards_as_json(in_process):
+    cards = json.loads(in_process("models", "--json").stdout)
+    assert [card["name"] for card in cards] == list(shipped())
+    assert all(card["measured"] for card in cards)
+
+
+def test_a_model_that_ships_is_asked_for_by_name_and_others_by_path(in_process, tmp_path):
+    assert open_classifier(config.Model(file="emotion-8")).card.labels == LABELS
+    copy = tmp_path / "mine.tflite"
+    copy.write_bytes(SHIPPED.read_bytes())
+    assert open_classifier(config.Model(file=str(copy))).card.name == "emotion-8"
+    done = in_process("image", "--model", "emotion-9", tmp_path)
+    assert done.returncode == 2
+    assert "model 'emotion-9': expected emotion-7, emotion-7-nano, emotion-8, or the path of a" in done.stderr
 
 
 def test_models_tells_of_the_good_ones_after_a_bad_one(in_process, tmp_path):

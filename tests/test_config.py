@@ -20,7 +20,7 @@ SHIPPED = Path(__file__).parents[1] / "systemd" / "edge.toml"
 SET = {
     "camera": {"source": "/dev/video0", "width": 1280, "height": 720, "fps": 25.5, "pace": False},
     "faces": {"backend": "mediapipe", "range": "full", "min_score": 0.6, "max_faces": 3},
-    "model": {"path": "mine.tflite", "threads": 2, "abstain": 0.7},
+    "model": {"file": "mine.tflite", "threads": 2, "abstain": 0.7},
     "limits": {"min_face_px": 40.5, "min_sharpness": 0.1, "max_turn": 0.3},
     "track": {"min_iou": 0.4, "lost_seconds": 2.5, "confirm_frames": 5},
     "events": {
@@ -36,7 +36,7 @@ SET = {
 
 NAMES = [(table.name, each.name) for table in fields(Settings) for each in fields(getattr(Settings(), table.name))]
 
-WITHOUT_DEFAULT = {("model", "path"), ("model", "abstain"), ("events", "device"), ("events", "path")}
+WITHOUT_DEFAULT = {("model", "abstain"), ("events", "device"), ("events", "path")}
 """No default that TOML can say: none, or this computer's name. The shipped file shows an example of each."""
 
 
@@ -138,7 +138,7 @@ def test_an_unknown_table_is_refused_with_a_suggestion(settings_file):
         ("[camera]\npace = 1", "[camera] pace = 1: expected true or false"),
         ('[faces]\nrange = "far"', "[faces] range = 'far': expected one of 'short', 'full'"),
         ("[faces]\nbackend = []", "[faces] backend = []: expected one of 'litert', 'mediapipe'"),
-        ("[model]\npath = 1", "[model] path = 1: expected a path, as text"),
+        ("[events]\npath = 1", "[events] path = 1: expected a path, as text"),
         ('[model]\nabstain = "half"', "[model] abstain = 'half': expected a number"),
         ("[events]\ndevice = 2024-01-01", "[events] device = datetime.date(2024, 1, 1): expected text"),
         ("[[track]]\nmin_iou = 0.3", "track = [{'min_iou': 0.3}]: expected a table [track]"),
@@ -247,7 +247,7 @@ def test_the_examples_of_the_shipped_file_are_allowed():
         tables.setdefault(table, {})[name] = value
     settings = build(Settings, tables)
     assert all(is_dataclass(getattr(settings, table)) for table in SET)
-    assert settings.model.path and settings.events.path and settings.events.device and settings.model.abstain
+    assert settings.events.path and settings.events.device and settings.model.abstain
 
 
 def test_each_setting_of_the_shipped_file_has_a_comment_that_tells_its_bounds():

@@ -1,21 +1,31 @@
-"""The importers, the FER+ protocol, and what may be trained, calibrated and measured on."""
+"""FER2013 with the FER+ protocol, and what may be trained and measured on."""
 
-import csv
+import re
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from edge.contract import FER2013_LABELS, LABELS
 from edge.errors import SourceError
-from quantize import samples
-from train import data, metrics
+from train import data, importers
+from train.fingerprint import NEAR_BITS, near_pairs, perceptual_hash
 
 USAGES = ("Training",) * 13 + ("PublicTest",) * 4 + ("PrivateTest",) * 4
 
 
 def faces(count: int = 21, seed: int = 5) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, 48, 48), np.uint8)
+
+
+def smooth_faces(count: int, seed: int) -> list[np.ndarray]:
+    """Pictures that survive compression, as photos do."""
+    small = np.random.default_rng(seed).integers(0, 256, (count, 6, 6), np.uint8)
+    return [cv2.resize(each, (48, 48), interpolation=cv2.INTER_CUBIC) for each in small]
 
 
 def write_fer2013(folder: Path, pixels: np.ndarray, header: str = "emotion,pixels,Usage") -> None:
@@ -36,10 +46,16 @@ def votes_for(column: int, votes: int = 10) -> list[int]:
     return [votes if each == column else 0 for each in range(10)]
 
 
+def gathered(pictures: list[np.ndarray], source: str, split: str, name: str = "happy") -> data.FaceSet:
+    listed = (data.Face(each, str(i), name, split) for i, each in enumerate(pictures))
+    return data.gathered(listed, source, "none")
+
+
 def test_fer2013_csv_gives_every_row_with_its_label_and_official_split(tmp_path):
+    """S01 and S02."""
     pixels = faces()
     write_fer2013(tmp_path, pixels)
-    read = data.read(tmp_path)
+    read = importers.read(tmp_path)
     np.testing.assert_array_equal(read.pixels, pixels)
     assert [LABELS[each] for each in read.majority] == [FER2013_LABELS[i % 7] for i in range(21)]
     assert [(read.split == each).sum() for each in ("train", "validation", "test")] == [13, 4, 4]
@@ -49,10 +65,11 @@ def test_fer_plus_columns_are_mapped_by_name_and_not_by_place(tmp_path):
     """T03: the votes' order is another than ours; equal integers mean different emotions."""
     write_fer2013(tmp_path, faces())
     write_votes(tmp_path, [votes_for(i % 8) for i in range(21)])
-    read = data.read(tmp_path)
+    read = importers.read(tmp_path)
     order = ["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"]
     assert [LABELS[each] for each in read.majority] == [order[i % 8] for i in range(21)]
     np.testing.assert_array_equal(read.votes.argmax(axis=1), read.majority)
+    assert [LABELS[each] for each in read.label] == [FER2013_LABELS[i % 7] for i in range(21)]
 
 
 def test_data_sets_with_other_label_orders_merge_by_name(tmp_path):
@@ -62,10 +79,22 @@ def test_data_sets_with_other_label_orders_merge_by_name(tmp_path):
         folder.mkdir()
         write_fer2013(folder, faces(seed=len(folder.name)))
     write_votes(voted, [votes_for(3)] * 21)
-    both = data.read_all([plain, voted])
+    both = importers.read_all([plain, voted])
     assert len(both) == 42
     assert LABELS[both.majority[3]] == "happy"
     assert {LABELS[each] for each in both.majority[21:]} == {"sad"}
+
+
+def test_each_data_set_of_a_merge_has_faces_of_its_own_in_every_split(tmp_path):
+    """T13: the validation faces of a merge are not those of one data set alone."""
+    write_fer2013(tmp_path, faces())
+    for label in ("happy", "sad"):
+        for i, each in enumerate(faces(30, seed=len(label))):
+            (tmp_path / "own" / label).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(tmp_path / "own" / label / f"{i}.png"), each)
+    both = importers.read_all([tmp_path, tmp_path / "own"])
+    for split in ("train", "validation", "test"):
+        assert {*both.source[both.split == split]} == {"fer2013", "own"}
 
 
 @pytest.mark.parametrize(
@@ -83,12 +112,20 @@ def test_data_sets_with_other_label_orders_merge_by_name(tmp_path):
 def test_votes_follow_the_fer_plus_protocol(tmp_path, counts, majority, shares):
     write_fer2013(tmp_path, faces())
     write_votes(tmp_path, [counts] * 21)
-    read = data.read(tmp_path)
+    read = importers.read(tmp_path)
     assert read.majority[0] == (-1 if majority is None else LABELS.index(majority))
     assert {LABELS[i]: share for i, share in enumerate(read.votes[0]) if share} == pytest.approx(shares)
 
 
-def test_training_leaves_out_blank_faces_voteless_faces_and_copies_of_held_out_faces(tmp_path):
+def test_a_data_set_without_votes_counts_its_label_as_the_only_one(tmp_path):
+    write_fer2013(tmp_path, faces())
+    read = importers.read(tmp_path)
+    np.testing.assert_array_equal(read.votes, np.eye(len(LABELS))[read.label])
+    np.testing.assert_array_equal(read.truth("votes"), read.truth("label"))
+
+
+def test_training_leaves_out_blank_faces_and_copies_of_held_out_faces(tmp_path):
+    """T07: a test face that was copied into training is not trained on."""
     pixels = faces()
     pixels[2] = 128
     pixels[15] = pixels[4]
@@ -96,99 +133,173 @@ def test_training_leaves_out_blank_faces_voteless_faces_and_copies_of_held_out_f
     counts = [votes_for(0)] * 21
     counts[7] = votes_for(9)
     write_votes(tmp_path, counts)
-    read = data.read(tmp_path)
+    read = importers.read_all([tmp_path])
     assert list(np.flatnonzero(read.copied)) == [15]
-    assert list(data.trainable(read).row) == [0, 1, 3, 5, 6, 8, 9, 10, 11, 12]
+    assert list(data.trainable(read).key) == ["0", "1", "3", "5", "6", "7", "8", "9", "10", "11", "12"]
 
 
-def test_faces_that_were_trained_on_are_refused(tmp_path):
+def test_training_leaves_out_faces_that_nobody_labelled():
+    known, unknown = gathered(list(faces(3)), "a", "train"), gathered(list(faces(2, 9)), "b", "train", "bored")
+    assert {*data.trainable(data.joined([known, unknown])).source} == {"a"}
+
+
+def test_training_leaves_out_near_copies_of_another_data_sets_held_out_faces():
+    """T04: the same photo in two data sets, compressed again."""
+    photos = smooth_faces(6, 1)
+    held_out = gathered(photos[:2], "a", "test")
+    again = [cv2.imdecode(cv2.imencode(".jpg", each)[1], cv2.IMREAD_GRAYSCALE) for each in photos]
+    training = gathered(again, "b", "train")
+    assert list(data.trainable(data.joined([held_out, training])).key) == ["2", "3", "4", "5"]
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[data.FaceSet, Path]:
+    """FER2013 in small, and the manifest of a run on its training faces."""
+    write_fer2013(tmp_path, np.stack(smooth_faces(21, 2)))
+    read, manifest = importers.read_all([tmp_path]), tmp_path / "manifest.txt"
+    manifest.write_text(data.Trained.of(data.trainable(read)).text())
+    return read, manifest
+
+
+def test_faces_that_were_trained_on_are_refused(trained):
     """T06 and T07: a figure on trained faces is no figure."""
-    write_fer2013(tmp_path, faces())
-    read = data.read(tmp_path)
-    manifest = tmp_path / "manifest.txt"
-    manifest.write_text("\n".join(data.trainable(read).digests()))
+    read, manifest = trained
     data.refuse_trained(data.judged(read, "test"), manifest)
     with pytest.raises(SourceError, match="13 of 13 faces to evaluate on were trained on"):
         data.refuse_trained(data.judged(read, "train"), manifest)
 
 
-def test_a_single_leaked_face_is_enough_to_refuse(tmp_path):
-    pixels = faces()
-    write_fer2013(tmp_path, pixels)
-    manifest = tmp_path / "manifest.txt"
-    manifest.write_text("\n".join(data.read(tmp_path).where(np.array([18])).digests()))
-    with pytest.raises(SourceError, match="1 of 4"):
-        data.refuse_trained(data.judged(data.read(tmp_path), "test"), manifest)
+def test_a_single_leaked_face_is_enough_to_refuse(trained):
+    """T07: one training face among those of the test split."""
+    read, manifest = trained
+    leaked = replace(read, split=np.where(np.arange(21) == 3, "test", read.split))
+    with pytest.raises(SourceError, match="1 of 5"):
+        data.refuse_trained(data.judged(leaked, "test"), manifest)
 
 
-def test_each_data_set_of_a_merge_has_figures_of_its_own(tmp_path):
-    """T13: both sets are measured, not the first twice."""
-    write_fer2013(tmp_path, faces())
-    read = data.read(tmp_path)
-    other = data.FaceSet(**{**vars(read), "source": np.full(len(read), "other")})
-    both = data.FaceSet(**{name: np.concatenate([getattr(read, name), getattr(other, name)]) for name in vars(read)})
-    scores = np.eye(len(LABELS))[both.majority]
-    scores[21:] = np.eye(len(LABELS))[(both.majority[21:] + 1) % 8]
-    figures = metrics.report(scores, both, LABELS)
-    assert figures["sources"]["fer2013"]["accuracy"] == 1.0
-    assert figures["sources"]["other"]["accuracy"] == 0.0
-    assert figures["accuracy"] == 0.5
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda each: cv2.imdecode(cv2.imencode(".jpg", each, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], cv2.IMREAD_GRAYSCALE),
+        lambda each: cv2.resize(each, (96, 96), interpolation=cv2.INTER_CUBIC),
+        lambda each: cv2.convertScaleAbs(each, alpha=0.9, beta=10),
+    ],
+    ids=["compressed", "enlarged", "brightened"],
+)
+def test_near_copies_of_training_faces_are_refused_in_another_data_set(trained, change):
+    """T06: the same photo by another way; in its own data set, whose splits are official, it stays."""
+    read, manifest = trained
+    copies = [change(each) for each in read.pixels[read.split == "train"]]
+    with pytest.raises(SourceError, match="13 of 13"):
+        data.refuse_trained(gathered(copies, "mine", "test"), manifest)
+    data.refuse_trained(gathered(copies, "fer2013", "test"), manifest)
 
 
-def test_calibration_faces_are_training_faces_the_same_each_time_and_of_every_label(tmp_path):
-    write_fer2013(tmp_path, faces())
-    training = data.trainable(data.read(tmp_path))
-    chosen = samples.calibration(training, each=1)
-    assert sorted(LABELS[each] for each in chosen.majority) == sorted(FER2013_LABELS)
-    assert chosen.digests() == samples.calibration(training, each=1).digests()
-    with pytest.raises(ValueError, match="training faces only"):
-        samples.calibration(data.read(tmp_path))
+def test_an_older_manifest_of_hashes_alone_still_refuses_identical_faces(trained):
+    read, manifest = trained
+    manifest.write_text("\n".join(read.sha256[:13]) + "\n")
+    data.refuse_trained(data.judged(read, "test"), manifest)
+    with pytest.raises(SourceError, match="13 of 13"):
+        data.refuse_trained(data.judged(read, "train"), manifest)
 
 
-def test_the_committed_calibration_list_names_training_faces_of_the_shared_data(shared_faces):
-    with (Path(samples.__file__).parent / "calibration.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert len(rows) >= 300
-    training = data.trainable(shared_faces)
-    assert {row["sha256"] for row in rows} <= set(training.digests())
+def test_a_manifest_is_read_as_it_was_written_and_says_nothing_of_the_order(trained):
+    read, manifest = trained
+    marks = data.Trained.of(read)
+    manifest.write_text(marks.text())
+    again = data.Trained.read(manifest)
+    assert again.text() == marks.text() == data.Trained.of(read.where(np.arange(21)[::-1])).text()
+    order, found = np.argsort(marks.sha256), np.argsort(again.sha256)
+    for name in ("sha256", "phash", "source"):
+        np.testing.assert_array_equal(getattr(again, name)[found], getattr(marks, name)[order])
+
+
+@pytest.mark.parametrize("text", ["aa bb\n", "aa xyz source\n", "aa\naa 01 source more\nbb cc\n"])
+def test_what_is_no_manifest_is_refused(tmp_path, text):
+    (tmp_path / "manifest.txt").write_text(text)
+    with pytest.raises(SourceError, match="no list of training faces"):
+        data.Trained.read(tmp_path / "manifest.txt")
+    with pytest.raises(SourceError, match="no list of training faces"):
+        data.Trained.read(tmp_path / "gone.txt")
+
+
+hashes = some.lists(some.integers(0, 2**64 - 1), max_size=12)
+
+
+@given(hashes, hashes, some.lists(some.integers(0, 63), max_size=4, unique=True), some.integers(0, 11))
+def test_near_pairs_are_all_that_a_comparison_of_each_with_each_finds(one, other, flipped, at):
+    if one:  # near, or nearly near: that is what has to be told apart
+        other = [*other, one[at % len(one)] ^ sum(1 << bit for bit in flipped)]
+    plainly = {(i, j) for i, a in enumerate(one) for j, b in enumerate(other) if (a ^ b).bit_count() <= NEAR_BITS}
+    found = near_pairs(np.array(one, np.uint64), np.array(other, np.uint64))
+    assert {(int(i), int(j)) for i, j in found} == plainly
+
+
+def test_a_grey_face_has_one_hash_whatever_its_brightness():
+    photo = smooth_faces(1, 4)[0]
+    dark = cv2.convertScaleAbs(photo, alpha=0.5)
+    assert (perceptual_hash(photo) ^ perceptual_hash(dark)).bit_count() <= NEAR_BITS
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("emotion,usage\n1,x\n", "expected .*pixels"),
+        ("emotion,usage\n1,x\n", r"expected \['Usage', 'emotion', 'pixels'\]"),
         ("emotion,pixels,Usage\n3,1 2 3,Training\n", "line 2: 3 pixel values"),
-        (f"emotion,pixels,Usage\n9,{'0 ' * 2304},Training\n", "emotion '9'"),
-        (f"emotion,pixels,Usage\n3,{'0 ' * 2304},Somewhere\n", "Somewhere"),
+        ("emotion,pixels,Usage\n3,1 2 three,Training\n", "line 2: pixels that are no numbers"),
+        ("emotion,pixels,Usage\n3,1 2 3\n", "line 2: 2 values: expected 3"),
+        (f"emotion,pixels,Usage\n9,{'0 ' * 2304},Training\n", "line 2: emotion '9'"),
+        (f"emotion,pixels,Usage\n3,{'256 ' * 2304},Training\n", "expected 2304 from 0 to 255"),
+        (f"emotion,pixels,Usage\n3,{'0 ' * 2304},Somewhere\n", "line 2: Usage 'Somewhere'"),
+        ("emotion,pixels,Usage\n", "no faces in it"),
+        ("", "columns \\[\\]"),
     ],
 )
 def test_a_damaged_csv_is_refused_with_the_line(tmp_path, text, says):
     (tmp_path / "fer2013.csv").write_text(text)
-    with pytest.raises(SourceError, match=says):
-        data.read(tmp_path)
+    with pytest.raises(SourceError, match=re.compile(says)) as refusal:
+        importers.read(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_csv_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "fer2013.csv").write_bytes(b"emotion,pixels,Usage\n\xff\xfe\x00")
+    with pytest.raises(SourceError, match="not readable as CSV"):
+        importers.read(tmp_path)
 
 
 def test_votes_of_another_length_are_refused(tmp_path):
     write_fer2013(tmp_path, faces())
     write_votes(tmp_path, [votes_for(0)] * 20)
     with pytest.raises(SourceError, match="20 rows: expected 21"):
-        data.read(tmp_path)
+        importers.read(tmp_path)
 
 
-def test_the_spelling_of_icml_face_data_is_read_too(tmp_path):
-    write_fer2013(tmp_path, faces(), header="emotion, pixels, Usage")
-    assert len(data.read(tmp_path)) == 21
-
-
-def test_a_path_without_data_says_what_is_expected(tmp_path):
-    with pytest.raises(SourceError, match=r"fer2013\.csv"):
-        data.read(tmp_path)
+def test_votes_that_are_no_counts_are_refused(tmp_path):
+    write_fer2013(tmp_path, faces())
+    write_votes(tmp_path, [votes_for(0, votes=11)] * 21)
+    with pytest.raises(SourceError, match="line 2: neutral '11': expected a number from 0 to 10"):
+        importers.read(tmp_path)
 
 
 def test_fer2013_has_the_published_counts(shared_faces):
-    """28,709 + 3,589 + 3,589 faces; strict majority leaves contempt 119 and 16."""
+    """S02: 28,709 + 3,589 + 3,589 faces; strict majority leaves contempt 119 and 16."""
     assert [(shared_faces.split == each).sum() for each in ("train", "validation", "test")] == [28709, 3589, 3589]
     contempt = LABELS.index("contempt")
     assert (data.judged(shared_faces, "train").majority == contempt).sum() == 119
     assert (data.judged(shared_faces, "test").majority == contempt).sum() == 16
     assert shared_faces.copied[shared_faces.split == "test"].sum() == 288
+
+
+def test_nothing_of_fer2013s_own_splits_is_refused(shared_faces, tmp_path):
+    """T06: after training on all that may be trained on, both held-out splits can still be measured on."""
+    (tmp_path / "manifest.txt").write_text(data.Trained.of(data.trainable(shared_faces)).text())
+    for split in ("validation", "test"):
+        data.refuse_trained(shared_faces.where(shared_faces.split == split), tmp_path / "manifest.txt")
+
+
+@pytest.mark.long
+def test_near_copies_are_not_found_by_chance(shared_faces):
+    """The number of bits was measured: muxspace shares no photo with FER2013, and none of its faces is near one."""
+    other = Path(__file__).parents[2] / "shared" / "data" / "muxspace96.parquet"
+    assert not data.Trained.of(shared_faces).holds(importers.read(other)).any()

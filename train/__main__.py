@@ -16,7 +16,8 @@ def main() -> int:
     for each in (fit, evaluate):
         each.add_argument("--data", type=Path, action="append", required=True, help="data set; may be given again")
         each.add_argument("--run", type=Path, required=True, help="folder of the run")
-    fit.add_argument("--epochs", type=int, help="instead of the recipe's")
+    fit.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="instead of the recipe's: epochs=60")
+    fit.add_argument("--teacher", type=Path, help="file of `train distill`")
     evaluate.add_argument("--split", choices=("validation", "test"), default="validation")
     given = parser.parse_args()
     try:
@@ -27,9 +28,10 @@ def main() -> int:
 
 
 def _fit(given: argparse.Namespace) -> int:
-    from train.fit import Recipe, fit
+    from train.fit import fit
+    from train.recipe import Recipe, changed
 
-    fit(given.data, given.run, Recipe(epochs=given.epochs) if given.epochs else Recipe())
+    fit(given.data, given.run, changed(Recipe(), dict(each.split("=", 1) for each in given.set)), given.teacher)
     return 0
 
 

@@ -1,205 +1,205 @@
-"""Labelled faces: importers of the data sets, official splits, and what of them may be trained on."""
+"""Labelled faces in memory: what a data set becomes, and what of it may be trained on, judged and shown a network."""
 
-import csv
 import hashlib
-import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract import FER2013_LABELS, LABELS, InputSpec, canonical, to_input
-from edge.errors import SourceError
+from edge.contract import FER2013_LABELS, LABELS, InputSpec, canonical, crop, to_input
+from edge.errors import SettingsError, SourceError
+from train.fingerprint import near_pairs, perceptual_hash, sha256
 
-SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
-FERPLUS_VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-"""The vote columns of `fer2013new.csv` that name an emotion; `unknown` and `NF` (not a face) follow them."""
-FER_SIDE = 48
+SIDE = 48
+"""The faces are kept at this width and height, pixels: that of FER2013, whose pixels so stay as they are."""
+
+Truth = Literal["votes", "label"]
+
+HEADS: dict[Truth, tuple[str, ...]] = {"votes": LABELS, "label": FER2013_LABELS}
+"""What a network can learn and be judged by, with its labels: the votes of many people (FER+: eight labels, and the
+truth is their strict majority), or the data set's own label (FER2013: seven labels). Where a data set has no votes,
+its label counts as the only one."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face as an importer reads it.
+
+    picture   (height, width) grey or (height, width, 3) RGB, uint8, as large as the data set has it
+    key       where it stands in its data set: a row number, or a path below the data set's folder
+    name      the emotion as the data set spells it; "" where it names none
+    split     "train", "validation" or "test" where the data set has official splits, else ""
+    votes     (8,) shares of the votes for each of LABELS, summing to 1, or to 0 without a usable one; None: no votes
+    majority  index in LABELS of the label with more than half of the votes; -1 without one; of meaning only with votes
+    valence, arousal  -1 to 1; nan where the data set has none
+    subject   who is seen, or which film it is cut from; faces with the same one stay in one split
+    """
+
+    picture: NDArray[np.uint8]
+    key: str
+    name: str = ""
+    split: str = ""
+    votes: NDArray[np.float32] | None = None
+    majority: int = -1
+    valence: float = float("nan")
+    arousal: float = float("nan")
+    subject: str = ""
 
 
 @dataclass(frozen=True)
 class FaceSet:
-    """Faces with votes; every field has one row a face.
+    """Many faces; every field has one row a face.
 
-    pixels    (n, 48, 48) uint8, grey
+    pixels    (n, SIDE, SIDE) uint8, grey
+    name      (n,) str, the emotion as the data set spells it
+    label     (n,) int64, index in LABELS of `name`; -1 where it is none of them
     votes     (n, 8) float32, share of the votes for each of LABELS; rows sum to 1, or to 0 without a usable vote
     majority  (n,) int64, index in LABELS of the label with more than half of all votes; -1 where there is none
+    valence, arousal  (n,) float32 from -1 to 1, nan where unknown
+    subject   (n,) str, who is seen; "" where unknown
     split     (n,) str: "train", "validation" or "test"
     copied    (n,) bool: an identical picture stands in the training split as well
-    row       (n,) int64, position in the source
+    key       (n,) str, place in the source
     source    (n,) str, name of the data set
+    licence   (n,) str, terms of the data set
+    sha256    (n,) str, hash of the picture as the data set has it
+    phash     (n,) uint64, perceptual hash: near-duplicates differ in few bits
     """
 
     pixels: NDArray[np.uint8]
+    name: NDArray[np.str_]
+    label: NDArray[np.int64]
     votes: NDArray[np.float32]
     majority: NDArray[np.int64]
+    valence: NDArray[np.float32]
+    arousal: NDArray[np.float32]
+    subject: NDArray[np.str_]
     split: NDArray[np.str_]
     copied: NDArray[np.bool_]
-    row: NDArray[np.int64]
+    key: NDArray[np.str_]
     source: NDArray[np.str_]
+    licence: NDArray[np.str_]
+    sha256: NDArray[np.str_]
+    phash: NDArray[np.uint64]
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def where(self, mask: NDArray[np.bool_] | NDArray[np.int64]) -> "FaceSet":
         """The faces that a mask or a list of positions chooses."""
-        return replace(self, **{name: getattr(self, name)[mask] for name in self.__dataclass_fields__})
+        return replace(self, **{each.name: getattr(self, each.name)[mask] for each in fields(self)})
 
-    def digests(self) -> list[str]:
-        """sha256 of each face's pixels, hexadecimal."""
-        return [hashlib.sha256(face.tobytes()).hexdigest() for face in self.pixels]
+    def truth(self, kind: Truth) -> NDArray[np.int64]:
+        """(n,) index in HEADS[kind] of the right answer; -1 where there is none."""
+        if kind == "votes":
+            return self.majority
+        return np.where(self.label < len(HEADS["label"]), self.label, -1)
 
-
-def read(path: Path) -> FaceSet:
-    """A data set in any form that we know; SourceError says which forms there are.
-
-    A folder with `fer2013.csv` and, beside it, `fer2013new.csv` (FER+ votes); or the Parquet form with the columns
-    `image`, `label_name`, `usage` and `fp_*`.
-    """
-    if path.is_dir() and (path / "fer2013.csv").is_file():
-        return _marked_copies(read_fer2013_csv(path / "fer2013.csv", path / "fer2013new.csv"))
-    if path.suffix == ".parquet" and path.is_file():
-        return _marked_copies(read_parquet(path))
-    raise SourceError(
-        f"{path}: no data set: expected a folder with fer2013.csv (and fer2013new.csv), or a .parquet file"
-    )
+    def unknown(self) -> dict[str, int]:
+        """Names that are no label of ours, and how many faces have each."""
+        names, counts = np.unique(self.name[(self.label < 0) & (self.name != "")], return_counts=True)
+        return {str(name): int(count) for name, count in zip(names, counts, strict=True)}
 
 
-def read_all(paths: Sequence[Path]) -> FaceSet:
+def gathered(faces: Iterable[Face], source: str, licence: str) -> FaceSet:
+    """An importer's faces as one set; `split` stays "" where the data set has none. SourceError if there are none."""
+    columns = _Columns()
+    for face in faces:
+        columns.add(face)
+    if not columns.pixels:
+        raise SourceError(f"{source}: no faces in it: expected at least one")
+    return columns.whole(source, licence)
+
+
+@dataclass
+class _Columns:
+    """A FaceSet in the making: a list for each column."""
+
+    pixels: list[NDArray[np.uint8]] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def add(self, face: Face) -> None:
+        label = labelled(face.name)
+        votes, majority = (one_vote(label), label) if face.votes is None else (face.votes, face.majority)
+        grey = face.picture if face.picture.ndim == 2 else cv2.cvtColor(face.picture, cv2.COLOR_RGB2GRAY)
+        known = (face.name, label, votes, majority, face.valence, face.arousal, face.subject, face.split, face.key)
+        self.pixels.append(kept(grey))
+        self.rows.append((*known, sha256(face.picture), perceptual_hash(grey)))
+
+    def whole(self, source: str, licence: str) -> FaceSet:
+        name, label, votes, majority, valence, arousal, subject, split, key, digest, phash = zip(
+            *self.rows, strict=True
+        )
+        n = len(self.pixels)
+        return FaceSet(
+            pixels=np.stack(self.pixels),
+            name=np.array(name, str),
+            label=np.array(label, np.int64),
+            votes=np.stack(votes).astype(np.float32),
+            majority=np.array(majority, np.int64),
+            valence=np.array(valence, np.float32),
+            arousal=np.array(arousal, np.float32),
+            subject=np.array(subject, str),
+            split=np.array(split, str),
+            copied=np.zeros(n, bool),
+            key=np.array(key, str),
+            source=np.full(n, source),
+            licence=np.full(n, licence),
+            sha256=np.array(digest, str),
+            phash=np.array(phash, np.uint64),
+        )
+
+
+def labelled(name: str) -> int:
+    """The index in LABELS of an emotion in any known spelling; -1 for a name that is none."""
+    try:
+        return LABELS.index(canonical(name))
+    except SettingsError:
+        return -1
+
+
+def one_vote(label: int) -> NDArray[np.float32]:
+    """(8,) shares of the votes where a label, index in LABELS or -1, counts as the only one."""
+    return np.eye(len(LABELS), dtype=np.float32)[label] if label >= 0 else np.zeros(len(LABELS), np.float32)
+
+
+def kept(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A grey picture at the width and height that a set keeps."""
+    if grey.shape == (SIDE, SIDE):
+        return grey
+    return crop(grey, InputSpec(side=SIDE))[..., 0]
+
+
+def joined(sets: Sequence[FaceSet]) -> FaceSet:
     """Several data sets as one. Labels were mapped by name when each was read, so orders cannot collide."""
-    sets = [read(path) for path in paths]
-    return FaceSet(
-        **{name: np.concatenate([getattr(each, name) for each in sets]) for name in FaceSet.__dataclass_fields__}
-    )
+    return FaceSet(**{each.name: np.concatenate([getattr(one, each.name) for one in sets]) for each in fields(FaceSet)})
 
 
-def read_fer2013_csv(faces: Path, votes: Path) -> FaceSet:
-    """FER2013 as published (`emotion,pixels,Usage`), with FER+ votes from the file beside it when there is one."""
-    rows = _rows(faces, {"emotion", "pixels", "Usage"})
-    pixels = np.stack([_pixels(row["pixels"], faces, line) for line, row in enumerate(rows, 2)])
-    labels = [_fer2013_label(row["emotion"], faces, line) for line, row in enumerate(rows, 2)]
-    counts = _ferplus_counts(votes, len(rows)) if votes.is_file() else None
-    return _face_set(pixels, labels, counts, [row["Usage"] for row in rows], "fer2013", faces)
-
-
-def _rows(path: Path, wanted: set[str]) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
-        reader = csv.DictReader(stream, skipinitialspace=True)
-        found = {name.strip() for name in reader.fieldnames or ()}
-        if not wanted <= found:
-            raise SourceError(f"{path}: columns {sorted(found)!r}: expected {sorted(wanted)!r} in the first line")
-        return [{name.strip(): value for name, value in row.items()} for row in reader]
-
-
-def _pixels(text: str, path: Path, line: int) -> NDArray[np.uint8]:
-    values = np.array(text.split(), dtype=np.int64)
-    if values.size != FER_SIDE**2 or values.min() < 0 or values.max() > 255:
-        raise SourceError(f"{path}, line {line}: {values.size} pixel values: expected {FER_SIDE**2} from 0 to 255")
-    return values.astype(np.uint8).reshape(FER_SIDE, FER_SIDE)
-
-
-def _fer2013_label(text: str, path: Path, line: int) -> str:
-    if not (text.isdigit() and int(text) < len(FER2013_LABELS)):
-        raise SourceError(f"{path}, line {line}: emotion {text!r}: expected 0 to {len(FER2013_LABELS) - 1}")
-    return FER2013_LABELS[int(text)]
-
-
-def _ferplus_counts(path: Path, expected: int) -> NDArray[np.int64]:
-    """(n, 10) votes of ten people, in the file's column order."""
-    names = [*FERPLUS_VOTES, "unknown", "NF"]
-    rows = _rows(path, set(names))
-    if len(rows) != expected:
-        raise SourceError(f"{path}: {len(rows)} rows: expected {expected}, one for each row of fer2013.csv")
-    return np.array([[int(row[name]) for name in names] for row in rows])
-
-
-def read_parquet(path: Path) -> FaceSet:
-    """FER2013 with FER+ votes in one Parquet file; `image` holds encoded pictures."""
-    from pyarrow import parquet
-
-    table = parquet.read_table(path).to_pydict()
-    missing = {"image", "label_name", "usage", "fp_neutral"} - set(table)
-    if missing:
-        raise SourceError(f"{path}: no columns {sorted(missing)!r}: expected image, label_name, usage and fp_*")
-    pixels = np.stack([_decoded(content) for content in table["image"]])
-    counts = np.stack([table[f"fp_{name}"] for name in (*FERPLUS_VOTES, "unknown", "NF")], axis=1).astype(np.int64)
-    counts[np.array(table["pixels_from_jpeg"], bool)] = 0  # FER+ rejected these rows: their votes are another's
-    return _face_set(pixels, [canonical(name) for name in table["label_name"]], counts, table["usage"], "fer2013", path)
-
-
-def _decoded(content: bytes) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    # OpenCV 5 refuses a WebP of 30 bytes, which a blank face is; Pillow reads it.
-    return np.asarray(Image.open(io.BytesIO(content)).convert("L"), np.uint8)
-
-
-def _face_set(
-    pixels: NDArray[np.uint8],
-    labels: Sequence[str],
-    counts: NDArray[np.int64] | None,
-    usage: Sequence[str],
-    source: str,
-    path: Path,
-) -> FaceSet:
-    unknown = sorted(set(usage) - set(SPLIT_OF_USAGE))
-    if unknown:
-        raise SourceError(f"{path}: Usage {unknown!r}: expected {', '.join(SPLIT_OF_USAGE)}")
-    votes, majority = _one_hot(labels) if counts is None else _from_counts(counts)
-    return FaceSet(
-        pixels=pixels,
-        votes=votes,
-        majority=majority,
-        split=np.array([SPLIT_OF_USAGE[each] for each in usage]),
-        copied=np.zeros(len(pixels), bool),
-        row=np.arange(len(pixels)),
-        source=np.full(len(pixels), source),
-    )
-
-
-def _one_hot(labels: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    majority = np.array([LABELS.index(label) for label in labels])
-    return np.eye(len(LABELS), dtype=np.float32)[majority], majority
-
-
-def _from_counts(counts: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Vote shares and strict majority by the FER+ protocol (Barsoum et al. 2016, arXiv 1608.01041).
-
-    Single votes are taken for slips and dropped. The majority needs more than half of what is left, votes for
-    "unknown" and "not a face" included; a face whose top vote is one of these two has no usable votes.
-    """
-    kept = np.where(counts > 1, counts, 0)
-    order = [
-        FERPLUS_VOTES.index(name) for name in sorted(FERPLUS_VOTES, key=lambda name: LABELS.index(canonical(name)))
-    ]
-    named, top = kept[:, order], kept.max(axis=1)
-    usable = (named.max(axis=1) == top) & (top > 0)
-    votes = np.where(usable[:, None], named, 0) / np.maximum(named.sum(axis=1, keepdims=True), 1)
-    majority = np.where(usable & (2 * named.max(axis=1) > kept.sum(axis=1)), named.argmax(axis=1), -1)
-    return votes.astype(np.float32), majority
-
-
-def _marked_copies(faces: FaceSet) -> FaceSet:
+def marked_copies(faces: FaceSet) -> FaceSet:
     """`copied` filled in: a validation or test face of which the training split holds an identical picture."""
-    digests = np.array(faces.digests())
     training = faces.split == "train"
-    return replace(faces, copied=~training & np.isin(digests, digests[training]))
+    return replace(faces, copied=~training & np.isin(faces.sha256, faces.sha256[training]))
 
 
 def trainable(faces: FaceSet) -> FaceSet:
-    """Training faces with usable votes that are neither blank nor a copy of a validation or test face."""
-    digests = np.array(faces.digests())
-    held_out = digests[faces.split != "train"]
+    """Training faces with a label or usable votes that are neither blank nor a copy of a validation or test face.
+
+    Copies are identical pictures, and near-duplicates in another data set (see `Trained`).
+    """
+    training = faces.split == "train"
+    copies = Trained.of(faces.where(~training)).holds(faces)
     blank = faces.pixels.reshape(len(faces), -1).std(axis=1) < 1
-    keep = (faces.split == "train") & (faces.votes.sum(axis=1) > 0) & ~blank & ~np.isin(digests, held_out)
-    return faces.where(keep)
+    known = (faces.label >= 0) | (faces.votes.sum(axis=1) > 0)
+    return faces.where(training & known & ~blank & ~copies)
 
 
-def judged(faces: FaceSet, split: str) -> FaceSet:
-    """The faces of a split that have a strict majority: those that an accuracy is measured on."""
-    return faces.where((faces.split == split) & (faces.majority >= 0))
+def judged(faces: FaceSet, split: str, kind: Truth = "votes") -> FaceSet:
+    """The faces of a split that have a right answer of this kind: those that an accuracy is measured on."""
+    return faces.where((faces.split == split) & (faces.truth(kind) >= 0))
 
 
 def inputs(faces: FaceSet, spec: InputSpec) -> NDArray[np.float32]:
@@ -207,17 +207,74 @@ def inputs(faces: FaceSet, spec: InputSpec) -> NDArray[np.float32]:
     return np.stack([to_input(face, spec) for face in faces.pixels])
 
 
-def manifest_sha256(digests: Sequence[str]) -> str:
+def manifest_sha256(digests: Iterable[str]) -> str:
     """One hash for a set of training faces, whatever their order."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What tells the faces that a network was trained on from others; every field has one row a face.
+
+    A run keeps them in `manifest.txt`, a line for each face, sorted: `sha256 phash source`, hexadecimal the first two.
+
+    sha256  (n,) str, hash of the picture
+    phash   (n,) uint64, perceptual hash
+    source  (n,) str, name of the data set
+
+    A face is held if its picture is one of these, or nearly one of another data set: compressed again, resized or
+    brightened (`train.fingerprint.NEAR_BITS` says what was measured). Within one data set only identical pictures
+    count: FER2013 has photo series across its official splits, so that 65 of its validation and 68 of its test faces
+    nearly copy a training face, some only by looking alike; without them its figures could not be compared.
+    """
+
+    sha256: NDArray[np.str_]
+    phash: NDArray[np.uint64]
+    source: NDArray[np.str_]
+
+    @staticmethod
+    def of(faces: FaceSet) -> "Trained":
+        """The marks of these faces."""
+        return Trained(faces.sha256, faces.phash, faces.source)
+
+    @staticmethod
+    def read(manifest: Path) -> "Trained":
+        """Those of a run; SourceError if the file is gone or is none. Lines without phash find identical pictures."""
+        try:
+            lines = [line.split(maxsplit=2) for line in manifest.read_text().splitlines() if line]
+            rows = [(each[0], int(each[1], 16), each[2]) if len(each) == 3 else (*each, 0, "") for each in lines]
+            sha256, phash, source = zip(*rows, strict=True) if rows else ((), (), ())
+            return Trained(np.array(sha256, str), np.array(phash, np.uint64), np.array(source, str))
+        except (OSError, ValueError) as error:
+            raise SourceError(
+                f"{manifest}: no list of training faces ({error}): expected lines of sha256, phash and source, as "
+                "a run of `python -m train fit` leaves them"
+            ) from error
+
+    def text(self) -> str:
+        """The content of `manifest.txt`, whatever the order of the faces."""
+        rows = zip(self.sha256, self.phash, self.source, strict=True)
+        return "".join(sorted(f"{sha256} {int(phash):016x} {source}\n" for sha256, phash, source in rows))
+
+    def holds(self, faces: FaceSet) -> NDArray[np.bool_]:
+        """(n,) for each face: is it one of these?"""
+        held = np.isin(faces.sha256, self.sha256)
+        known = self.source != ""
+        pairs = near_pairs(faces.phash, self.phash[known])
+        held[pairs[faces.source[pairs[:, 0]] != self.source[known][pairs[:, 1]], 0]] = True
+        return held
+
+
 def refuse_trained(faces: FaceSet, manifest: Path) -> None:
-    """SourceError if any of `faces` stands in the manifest of faces that a model was trained on."""
-    known = set(manifest.read_text().split())
-    seen = sum(digest in known for digest in faces.digests())
+    """SourceError if any of `faces`, or nearly the same picture, stands in the manifest of a run's training faces."""
+    seen = int(Trained.read(manifest).holds(faces).sum())
     if seen:
         raise SourceError(
             f"{manifest}: {seen} of {len(faces)} faces to evaluate on were trained on: "
             "expected none; choose another split or data set"
         )
+
+
+def mirrored(faces: FaceSet) -> FaceSet:
+    """The same faces, left and right exchanged."""
+    return replace(faces, pixels=faces.pixels[:, :, ::-1])

@@ -1,14 +1,8 @@
-"""The recipe: from faces with votes to a float network, read from top to bottom.
+"""The training loop: from faces to a float network, read from top to bottom."""
 
-Goal: at least 78 % of the FER+ PrivateTest faces with a majority (8 labels); `python -m quantize` refuses a network
-that misses it on the validation faces. Two x86-64 cores, Keras on TensorFlow: about 65 s an epoch, 40 minutes in all.
-"""
-
-import json
 import math
-import os
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,133 +11,250 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from edge.contract import LABELS, InputSpec, scale_pixels
-from edge.errors import SettingsError
-from train import data, metrics, models
-from train.augment import Augment, augmented
+from edge.contract import InputSpec, scale_pixels
+from edge.errors import SourceError
+from train import checkpoint, data, findings, history, importers, metrics, mixing, networks, valence
+from train.augment import augmented
+from train.checkpoint import Progress, recipe_of, saved
+from train.losses import losses, optimizer
+from train.networks import VALENCE_AROUSAL
+from train.recipe import ALL_LAYERS, Recipe, trained_layers
+from train.targets import Targets, targets
+
+__all__ = ["build", "fit", "predict", "recipe_of", "saved"]
+
+Told = Callable[[dict[str, float]], object]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Every number that the result depends on; saved beside it."""
+def fit(
+    paths: list[Path],
+    run: Path,
+    recipe: Recipe,
+    teacher: Path | None = None,
+    exclude: Path | None = None,
+    told: Told | None = None,
+) -> None:
+    """Train on the training split of `paths`; leaves network, history, plot and manifest in the folder `run`.
 
-    input: InputSpec = field(default_factory=InputSpec)
-    augment: Augment = field(default_factory=Augment)
-    epochs: int = 36
-    warmup_epochs: int = 2
-    batch: int = 128
-    peak_rate: float = 2e-3
-    weight_decay: float = 2e-2
-    """Decoupled (AdamW, arXiv 1711.05101), times the learning rate."""
-    dropout: float = 0.3
-    seed: int = 20261121
+    Killed at any moment and called again, it goes on after the last whole epoch. `best.keras` is the (averaged)
+    network of the epoch with the best validation accuracy, mean of its heads, in float32.
 
-
-def fit(paths: list[Path], run: Path, recipe: Recipe) -> keras.Model:
-    """Train on the training split of `paths`; leaves network, history, plots and manifest in the folder `run`.
-
-    Killed at any moment and called again, it goes on after the last whole epoch. The network kept is the one of
-    the epoch with the best validation accuracy. SettingsError if `run` was begun with another recipe or other data.
+    teacher  file of `train distill`
+    exclude  CSV of `train audit`: the training faces that it names stay out
+    told     is called after each epoch with what was measured
+    SettingsError if `run` was begun with another recipe or other data.
     """
-    faces = data.read_all(paths)
-    training, validation = data.trainable(faces), data.judged(faces, "validation")
-    _describe(run, recipe, paths, training)
+    faces = importers.read_all(paths)
+    training, excluded = _without(data.trainable(faces), exclude)
+    validation = _validation(faces, recipe)
+    aims = targets(training, recipe, teacher)
+    checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded), list(training.sha256))
 
-    keras.utils.set_random_seed(recipe.seed)
-    model, history = _start_or_resume(run, recipe)
-    steps = math.ceil(len(training) / recipe.batch)
-    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-    for epoch in range(len(history), recipe.epochs):
-        losses = []
-        batches = _batches(training, recipe, epoch)
-        for step, (x, y) in enumerate(tqdm(batches, f"epoch {epoch + 1}/{recipe.epochs}", steps, mininterval=5)):
-            model.optimizer.learning_rate = learning_rate(epoch + step / steps, recipe)
-            losses.append(float(model.train_on_batch(x, y)))
-        logits = predict(model, validation, recipe.input)
-        scores = metrics.probabilities(logits)
-        history.append(
-            {
-                "epoch": epoch + 1,
-                "loss": float(np.mean(losses)),
-                "validation_loss": float(loss(validation.votes, logits)),
-                "validation_accuracy": float((scores.argmax(axis=1) == validation.majority).mean()),
-            }
-        )
-        _keep(run, model, history)
-        tqdm.write(", ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
-    metrics.draw_history(history, run / "history.png")
-    return keras.models.load_model(run / "best.keras", compile=False)
+    with _precision(recipe.precision):
+        progress = _start_or_resume(run, recipe)
+        with _bar(aims, recipe, progress) as bar, history.Board(run / "tensorboard", progress.history) as board:
+            for epoch in range(len(progress.history), recipe.epochs):
+                if progress.stalled(recipe.patience):
+                    break
+                _stage(progress, recipe, epoch)
+                figures = {"epoch": epoch + 1, "loss": _train_epoch(progress, training, aims, recipe, epoch, bar)}
+                figures |= {"learning_rate": learning_rate(epoch, recipe)} | _validate(progress, validation, recipe)
+                progress.history.append(figures)
+                checkpoint.keep(run, progress)
+                history.draw(progress.history, run / "history.png")
+                board.tell(figures)
+                tqdm.write(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+                if told:
+                    told(figures)
 
 
 def learning_rate(epoch: float, recipe: Recipe) -> float:
     """Linear warm-up, then half a cosine down to zero; `epoch` may lie between two."""
     if epoch < recipe.warmup_epochs:
         return recipe.peak_rate * (epoch + 0.01) / recipe.warmup_epochs
-    share = (epoch - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
+    share = (epoch - recipe.warmup_epochs) / max(recipe.epochs - recipe.warmup_epochs, 1)
     return recipe.peak_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
 
 
-def predict(model: keras.Model, faces: data.FaceSet, spec: InputSpec) -> NDArray[np.float32]:
-    """(n, labels) logits of the float network, without augmentation."""
-    return np.asarray(model.predict(data.inputs(faces, spec), batch_size=256, verbose=0), np.float32)
+def predict(model: Any, faces: data.FaceSet, spec: InputSpec) -> dict[str, NDArray[np.float32]]:
+    """For each head of `data.HEADS` the (n, labels) logits of the float network, without augmentation."""
+    return {head: answers for head, answers in _answers(model, faces, spec).items() if head in data.HEADS}
 
 
-def _batches(faces: data.FaceSet, recipe: Recipe, epoch: int) -> Iterator[tuple[Any, Any]]:
-    """One epoch of (inputs, votes), in an order and with changes that depend only on seed and epoch."""
-    rng = np.random.default_rng([recipe.seed, epoch])
-    order = rng.permutation(len(faces))
-    for start in range(0, len(order), recipe.batch):
-        chosen = order[start : start + recipe.batch]
-        changed = np.stack([augmented(faces.pixels[each], recipe.augment, recipe.input, rng) for each in chosen])
-        yield scale_pixels(changed, recipe.input), faces.votes[chosen]
+def _answers(model: Any, faces: data.FaceSet, spec: InputSpec) -> dict[str, NDArray[np.float32]]:
+    """What all heads say."""
+    outputs = model.predict(data.inputs(faces, spec), batch_size=256, verbose=0)
+    return {head: np.asarray(each, np.float32) for head, each in outputs.items()}
 
 
-def _start_or_resume(run: Path, recipe: Recipe) -> tuple[keras.Model, list[dict[str, float]]]:
-    history_file = run / "history.json"
-    if history_file.is_file():
-        history = json.loads(history_file.read_text())
-        return keras.models.load_model(run / f"epoch-{len(history):03d}.keras"), history
-    model = models.plain(recipe.input, len(LABELS), dropout=recipe.dropout)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(recipe.peak_rate, weight_decay=recipe.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
-    )
-    return model, []
+def build(recipe: Recipe, weights: str = "") -> Any:
+    """The recipe's network with new weights, or with pretrained ones."""
+    heads: dict[str, int] = {head: len(data.HEADS[head]) for head in recipe.heads}
+    if recipe.valence != "none":
+        heads[VALENCE_AROUSAL] = 2
+    return networks.build(recipe.network, recipe.input, heads, recipe.dropout, weights)
 
 
-def _keep(run: Path, model: keras.Model, history: list[dict[str, float]]) -> None:
-    """Save the epoch; the history names it, and is written last and whole, so a kill leaves a pair that fits."""
-    model.save(run / f"epoch-{len(history):03d}.keras")
-    if history[-1]["validation_accuracy"] == max(each["validation_accuracy"] for each in history):
-        model.save(run / "best.tmp.keras")
-        os.replace(run / "best.tmp.keras", run / "best.keras")
-    _write_whole(run / "history.json", json.dumps(history, indent=1))
-    (run / f"epoch-{len(history) - 1:03d}.keras").unlink(missing_ok=True)
+def _without(training: data.FaceSet, exclude: Path | None) -> tuple[data.FaceSet, dict[str, Any] | None]:
+    """The faces that are left, and what the run's description says of the others."""
+    if not exclude:
+        return _some(training, "training"), None
+    out = np.isin(training.sha256, list(findings.excluded(exclude)))
+    told = {"file": exclude.name, "sha256": checkpoint.file_sha256(exclude), "faces": int(out.sum())}
+    return _some(training.where(~out), "training"), told
 
 
-def _describe(run: Path, recipe: Recipe, paths: list[Path], training: data.FaceSet) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    digests = training.digests()
-    description = {
-        "recipe": asdict(recipe),
+def _validation(faces: data.FaceSet, recipe: Recipe) -> data.FaceSet:
+    """All that can be judged by; SourceError for a head that none of them has an answer for."""
+    for head in recipe.heads:
+        _some(data.judged(faces, "validation", head), f"validation (with a right answer for {head!r})")
+    return faces.where(faces.split == "validation")
+
+
+def _some(faces: data.FaceSet, what: str) -> data.FaceSet:
+    if not len(faces):
+        raise SourceError(f"no faces for {what} in the data sets: expected some; add a data set or choose other heads")
+    return faces
+
+
+def _description(
+    recipe: Recipe,
+    paths: Iterable[Path],
+    training: data.FaceSet,
+    aims: Targets,
+    teacher: Path | None,
+    excluded: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """What the network comes from, for run.json."""
+    known = int((aims.weights[VALENCE_AROUSAL] > 0).sum()) if recipe.valence != "none" else 0
+    return {
+        "recipe": recipe.as_dict(),
         "data": [path.name for path in paths],
+        "teacher": {"file": teacher.name, "sha256": checkpoint.file_sha256(teacher)} if teacher else None,
+        "excluded": excluded,
+        "valence_arousal": {"source": recipe.valence, "faces": known} if known else None,
+        "licences": sorted({str(each) for each in training.licence}),
         "faces": len(training),
-        "manifest_sha256": data.manifest_sha256(digests),
-        "labels": list(LABELS),
+        "manifest_sha256": data.manifest_sha256(training.sha256),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
-    text = json.dumps(description, indent=1) + "\n"
-    if (run / "run.json").is_file() and (run / "run.json").read_text() != text:
-        raise SettingsError(
-            f"{run}: begun with another recipe, other data or another Keras: choose another --run folder"
-        )
-    _write_whole(run / "manifest.txt", "\n".join(sorted(digests)) + "\n")
-    _write_whole(run / "run.json", text)
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """All of it or, after a kill, the file as it was before."""
-    aside = path.with_suffix(".tmp")
-    aside.write_text(text)
-    os.replace(aside, path)
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """What is built within computes so; nothing is left of earlier networks."""
+    before = keras.config.dtype_policy()
+    keras.utils.clear_session()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _start_or_resume(run: Path, recipe: Recipe) -> Progress:
+    begun = (run / "history.json").is_file()
+    keras.utils.set_random_seed(recipe.seed)
+    model = build(recipe, "" if begun else recipe.weights)
+    steps = optimizer(recipe)
+    steps.build(model.trainable_variables)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    judge = build(recipe)
+    keras.config.set_dtype_policy(policy)
+    average = [np.array(each) for each in model.get_weights()]  # copies: PyTorch's are the weights themselves
+    progress = Progress(model, steps, judge, average, [])
+    checkpoint.resume(run, progress)
+    return progress
+
+
+def _stage(progress: Progress, recipe: Recipe, epoch: int) -> None:
+    """Freeze what the recipe does not train yet (frozen batch normalization keeps its averages), and compile anew."""
+    count, model = trained_layers(recipe, epoch), progress.model
+    heads = {name for head in (*recipe.heads, VALENCE_AROUSAL) for name in (head, f"{head}_place")}
+    body = [layer for layer in model.layers if layer.weights and layer.name not in heads]
+    frozen = [] if count == ALL_LAYERS else body[: max(len(body) - count, 0)]
+    stays = all(layer.trainable == (layer not in frozen) for layer in body)
+    for layer in body:
+        layer.trainable = layer not in frozen
+    if not (stays and model.compiled):
+        each, shares = losses(recipe)
+        model.compile(optimizer=progress.optimizer, loss=each, loss_weights=shares)
+
+
+def _bar(aims: Targets, recipe: Recipe, progress: Progress) -> Any:
+    """Tells the time that is left for the whole run."""
+    steps = _steps(aims.drawn(np.random.default_rng(0)), recipe)
+    done = len(progress.history) * steps
+    return tqdm(total=recipe.epochs * steps, initial=done, unit="step", mininterval=5, smoothing=0)
+
+
+def _steps(order: NDArray[np.int64], recipe: Recipe) -> int:
+    return math.ceil(len(order) / recipe.batch)
+
+
+def _train_epoch(progress: Progress, faces: data.FaceSet, aims: Targets, recipe: Recipe, epoch: int, bar: Any) -> float:
+    """The mean loss. All that is random depends on seed and epoch only, so a resumed run repeats it."""
+    rng = np.random.default_rng([recipe.seed, epoch])
+    _reseed(progress.model, rng)
+    order = aims.drawn(rng)
+    steps = _steps(order, recipe)
+    bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
+    found = []
+    for step, (x, y, weights) in enumerate(_batches(faces, aims, recipe, epoch, order, rng)):
+        progress.optimizer.learning_rate = learning_rate(epoch + step / steps, recipe)
+        found.append(float(progress.model.train_on_batch(x, y, sample_weight=weights, return_dict=True)["loss"]))
+        _follow(progress, recipe.average, epoch * steps + step)
+        bar.update()
+    return float(np.mean(found))
+
+
+def _reseed(model: Any, rng: np.random.Generator) -> None:
+    for layer in model.layers:
+        if hasattr(layer, "seed_generator"):
+            layer.seed_generator.state.assign(rng.integers(0, 2**31 - 1, 2))
+
+
+def _follow(progress: Progress, share: float, step: int) -> None:
+    """Move the averaged weights towards the network's; quickly at first, while they mean nothing yet."""
+    share = min(share, (1 + step) / (10 + step))
+    now = progress.model.get_weights()
+    progress.average[:] = [kept + (1 - share) * (new - kept) for kept, new in zip(progress.average, now, strict=True)]
+
+
+def _batches(
+    faces: data.FaceSet, aims: Targets, recipe: Recipe, epoch: int, order: NDArray[np.int64], rng: np.random.Generator
+) -> Iterator[mixing.Batch]:
+    """One epoch of (inputs, targets, weights), with changes that depend only on seed and epoch."""
+    ways = mixing.chosen(recipe, epoch)
+    for start in range(0, len(order), recipe.batch):
+        rows = order[start : start + recipe.batch]
+        changed = np.stack([augmented(faces.pixels[row], recipe.augment, recipe.input, rng) for row in rows])
+        batch = scale_pixels(changed, recipe.input), aims.of(rows), aims.weights_of(rows)
+        yield mixing.mixed(batch, ways, rng) if ways else batch
+
+
+def _validate(progress: Progress, faces: data.FaceSet, recipe: Recipe) -> dict[str, float]:
+    """Loss and accuracy of the averaged network for each head, and the heads' mean accuracy."""
+    progress.judge.set_weights(progress.average)
+    answers = _answers(progress.judge, faces, recipe.input)
+    figures = {}
+    for head in recipe.heads:
+        truth = faces.truth(head)
+        scores, truth = metrics.probabilities(answers[head][truth >= 0]), truth[truth >= 0]
+        figures[f"{head}_loss"] = metrics.negative_log_likelihood(scores, truth)
+        figures[f"{head}_accuracy"] = float((scores.argmax(axis=1) == truth).mean())
+    accuracies = [figures[f"{head}_accuracy"] for head in recipe.heads]
+    return figures | {"validation_accuracy": float(np.mean(accuracies))} | _validate_valence(answers, faces, recipe)
+
+
+def _validate_valence(answers: dict[str, NDArray[np.float32]], faces: data.FaceSet, recipe: Recipe) -> dict[str, float]:
+    """CCC and RMSE by the same kind of truth as was trained on; what is derived is called so."""
+    if recipe.valence == "none":
+        return {}
+    truth, known = valence.aims(faces, recipe.valence)
+    if not known.any():
+        return {}
+    found = valence.figures(answers[VALENCE_AROUSAL][known > 0], truth[known > 0])
+    return {f"derived_{name}" if recipe.valence == "derived" else name: value for name, value in found.items()}

@@ -1,0 +1,59 @@
+"""Teachers' answers for the training faces, kept on disk for a student to learn from (arXiv 1503.02531)."""
+
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import SettingsError, SourceError
+from train import data, importers, metrics
+from train.fit import predict, recipe_of, saved
+
+Answers = dict[str, NDArray[np.float32]]
+
+
+def distill(paths: list[Path], teachers: list[Path], out: Path) -> int:
+    """Write the teachers' mean probabilities for every training face of `paths` to `out` (.npz); how many faces.
+
+    Each teacher, the folder of a run, sees a face and its mirror image; the logits are averaged over both and over
+    the teachers, head by head. A teacher's own answers stay in its folder, so another teacher costs only itself.
+    SettingsError if the teachers have not the same heads.
+    """
+    training = data.trainable(importers.read_all(paths))
+    each = [_remembered(training, run) for run in teachers]
+    heads = set(each[0])
+    if any(set(answers) != heads for answers in each):
+        raise SettingsError(f"teachers with the heads {[sorted(a) for a in each]}: expected the same heads for all")
+    mean = {head: np.mean([answers[head] for answers in each], axis=0) for head in sorted(heads)}
+    shares = {head: metrics.probabilities(logits).astype(np.float32) for head, logits in mean.items()}
+    _write_whole(out, {"sha256": training.sha256, **shares})
+    return len(training)
+
+
+def _remembered(faces: data.FaceSet, run: Path) -> Answers:
+    """One teacher's logits, asked for once for the same faces and the same weights."""
+    if not (run / "best.keras").is_file():
+        raise SourceError(f"{run}: no best.keras there: expected the folder of a finished `python -m train fit`")
+    name = data.manifest_sha256([*faces.sha256, str((run / "best.keras").stat().st_mtime_ns)])[:16]
+    cache = run / f"answers-{name}.npz"
+    if not cache.is_file():
+        _write_whole(cache, _asked(faces, run))
+    with np.load(cache) as kept:
+        return dict(kept)
+
+
+def _asked(faces: data.FaceSet, run: Path) -> Answers:
+    model, spec = saved(run), recipe_of(run).input
+    straight, mirrored = predict(model, faces, spec), predict(model, data.mirrored(faces), spec)
+    keras.backend.clear_session()
+    return {head: (logits + mirrored[head]) / 2 for head, logits in straight.items()}
+
+
+def _write_whole(path: Path, arrays: Answers) -> None:
+    """All of it or, after a kill, nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".tmp.npz")
+    np.savez_compressed(aside, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its options
+    os.replace(aside, path)
