@@ -14,7 +14,7 @@ from edge.faces.networks import NETWORKS
 from quantize import audit, gate, latency, runs, runtimes, samples
 from quantize.__main__ import main
 from quantize.gate import Figures, Label, Limits
-from train import data
+from train import data, metrics
 from train.data import Face, FaceSet
 
 SAME = {name: Label(n=100, float_hits=90, hits=90, flips=0) for name in LABELS}
@@ -26,6 +26,7 @@ FLOAT = Figures(
     agreement=1.0,
     temperature=1.0,
     calibration_error=0.01,
+    chance_error=0.02,
     largest_logit_difference=0.0,
     clipped=0.0,
     not_int8=(),
@@ -49,7 +50,8 @@ def test_what_keeps_to_every_limit_passes() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"accuracy": 0.8949}, "loses 0.51% accuracy: at most 0.50%"),
+        ({"labels": dict.fromkeys(LABELS, Label(1000, 900, 894, 7))}, "loses 0.60% accuracy: at most 0.50%"),
+        ({"labels": dict.fromkeys(LABELS, Label(20, 18, 17, 1))}, "loses 5.00% accuracy: at most 2.90%"),
         ({"macro_f1": 0.879}, "loses 0.021 macro F1: at most 0.020"),
         ({"agreement": 0.969}, "same label on 96.90%: at least 97.00%"),
         ({"calibration_error": 0.031}, "calibration error 3.10%: at most 3.00%"),
@@ -105,6 +107,23 @@ def test_the_faces_of_a_label_are_counted_by_both_networks() -> None:
     truth, by_float, by_int8 = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 0]), np.array([0, 1, 0, 1, 0])
     found = gate.labels_of(by_int8, by_float, truth, ("angry", "sad"))
     assert found == {"angry": Label(3, 2, 2, 2), "sad": Label(2, 1, 1, 0)}
+
+
+def test_a_calibration_error_that_chance_explains_passes_and_no_larger_one() -> None:
+    small = replace(INT8, calibration_error=0.06, chance_error=0.08)
+    assert gate.failures(small, FLOAT, Limits()) == []
+    (reason,) = gate.failures(replace(small, calibration_error=0.09), FLOAT, Limits())
+    assert reason == "calibration error 9.00%: at most 8.00%"
+
+
+def test_the_calibration_error_by_chance_shrinks_with_the_number_of_faces() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.dirichlet(np.full(8, 0.3), 4000)
+    few, many = gate.chance_error(scores[:150]), gate.chance_error(scores)
+    assert 0.06 < few < 0.14 and 0.01 < many < 0.03
+    truths = np.array([rng.choice(8, p=row) for row in scores])
+    assert metrics.expected_calibration_error(scores, truths) < many * 1.5
+    assert metrics.expected_calibration_error(scores, rng.integers(0, 8, 4000)) > 10 * many
 
 
 def test_answers_that_int8_cannot_hold_are_counted() -> None:
@@ -195,7 +214,7 @@ def test_the_audit_lists_the_operations_of_a_float_network() -> None:
 def test_networks_are_timed_side_by_side(name: str) -> None:
     classifier = Classifier.read(shipped()[name])
     face = classifier.tensor(crop(np.zeros((48, 48), np.uint8), classifier.card.input))
-    took = latency.invoke_ms(dict.fromkeys("ab", shipped()[name].read_bytes()), dict.fromkeys("ab", [face]))
+    took = latency.invoke_ms(dict.fromkeys("ab", shipped()[name].read_bytes()), {key: [face] for key in "ab"})
     assert set(took) == {"a", "b"} and all(each > 0 for each in took.values())
 
 
@@ -214,7 +233,7 @@ def test_a_runtime_that_fails_is_named_in_one_line(tmp_path: Path) -> None:
 def test_a_folder_without_a_finished_run_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SourceError, match="no best.keras, run.json, manifest.txt there"):
+    with pytest.raises(SourceError, match=r"no best\.keras, run\.json, manifest\.txt there"):
         runs.read(tmp_path)
     assert main(["--data", str(tmp_path), "--run", str(tmp_path)]) == 2
     said = capsys.readouterr()

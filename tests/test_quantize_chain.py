@@ -133,6 +133,8 @@ def test_a_good_network_becomes_an_int8_file_with_its_card_page_and_list(
     card = read_card(out.read_bytes(), "stripes")
     assert card.labels == HEADS[head] and card.quant_in is not None  # type: ignore[index]
     measured, page = card.measured, (tmp_path / "stripes.md").read_text()
+    sizes = [measured["variants"][name]["size_bytes"] for name in ("int8", "float16", "float32")]
+    assert sizes == sorted(sizes)
     assert measured["test"]["n"] == 96 and set(measured["variants"]) == {"float32", "float16", "dynamic", "int8"}
     assert measured["variants"]["int8"]["size_bytes"] < measured["variants"]["float16"]["size_bytes"]
     assert measured["variants"]["float16"]["size_bytes"] < measured["variants"]["float32"]["size_bytes"]
@@ -268,12 +270,12 @@ def test_a_saved_model_answers_with_probabilities_to_pixels(model: Any, faces: F
 
 
 def unbalanced(model: Any, factor: float) -> Any:
-    """The same function, but one channel `factor` times as large as the others, which so have few steps of int8 left."""
+    """The same function, but one channel `factor` times as large as the others, which so have few int8 steps left."""
     import keras
 
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    first, second = [layer for layer in copy.layers if isinstance(layer, keras.layers.Conv2D)][:2]
+    _, second = [layer for layer in copy.layers if isinstance(layer, keras.layers.Conv2D)][:2]
     scales = next(layer for layer in copy.layers if isinstance(layer, keras.layers.BatchNormalization))
     gamma, beta, mean, variance = scales.get_weights()
     (kernel,) = second.get_weights()

@@ -25,7 +25,7 @@ def picture(height: int = 48, width: int = 48, colour: bool = False) -> np.ndarr
 def put(path: Path, pixels: np.ndarray | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = picture() if pixels is None else pixels
-    path.write_bytes(cv2.imencode(path.suffix, pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1])
+    path.write_bytes(cv2.imencode(path.suffix, pixels[..., ::-1] if pixels.ndim == 3 else pixels)[1].tobytes())
     return path
 
 
@@ -350,6 +350,13 @@ def test_a_picture_that_cannot_be_decoded_is_refused_by_name_in_one_line(tmp_pat
     with pytest.raises(SourceError, match=r"Happy/b\.png: \d+ bytes are no picture") as refusal:
         importers.read(folder)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp"])
+def test_half_a_picture_is_refused(suffix):
+    content = cv2.imencode(suffix, picture(64, 64, colour=True))[1].tobytes()
+    with pytest.raises(SourceError, match=r"half: .* bytes are no picture"):
+        pictures.decoded(content[: len(content) // 2], "half")
 
 
 def test_a_picture_that_is_listed_but_gone_is_refused_by_name(tmp_path):

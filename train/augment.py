@@ -99,25 +99,28 @@ STILL = Augment(
 """Changes nothing. Validation, test and calibration do without: their faces never come here."""
 
 
-def alone(how: Augment) -> dict[str, Augment]:
-    """Each change of `how` by itself, on every face: its name for people, and settings that do nothing else."""
-    parts: dict[str, Any] = {
-        "mirrored": {"flip_share": 1.0},
-        "shifted": {"shift": how.shift},
-        "rotated": {"rotate_degrees": how.rotate_degrees},
-        "zoomed": {"zoom": how.zoom},
-        "sheared": {"shear": how.shear},
-        "partly hidden": {"erase_share": 1.0, "erase_side": how.erase_side},
-        "brightness": {"brightness": how.brightness},
-        "contrast": {"contrast": how.contrast},
-        "gamma": {"gamma": how.gamma},
-        "dark room": {"dark_share": 1.0},
-        "out of focus": {"blur_share": 1.0, "blur_pixels": how.blur_pixels},
-        "small, then enlarged": {"soften_share": 1.0},
-        "sensor noise": {"noise_share": 1.0, "noise_levels": how.noise_levels},
-        "JPEG": {"jpeg_share": 1.0, "jpeg_quality": how.jpeg_quality},
+def alone(how: Augment) -> dict[str, tuple[float, Augment]]:
+    """Each change of `how` by itself: its name for people, the share of faces that have it, and what does only it.
+
+    The settings do it to every face. Changes that go both ways from 0 are made to all faces, more or less.
+    """
+    parts: dict[str, tuple[float, dict[str, Any]]] = {
+        "mirrored": (how.flip_share, {"flip_share": 1.0}),
+        "shifted": (1.0, {"shift": how.shift}),
+        "rotated": (1.0, {"rotate_degrees": how.rotate_degrees}),
+        "zoomed": (1.0, {"zoom": how.zoom}),
+        "sheared": (1.0, {"shear": how.shear}),
+        "partly hidden": (how.erase_share, {"erase_share": 1.0, "erase_side": how.erase_side}),
+        "brightness": (1.0, {"brightness": how.brightness}),
+        "contrast": (1.0, {"contrast": how.contrast}),
+        "gamma": (1.0, {"gamma": how.gamma}),
+        "dark room": (how.dark_share, {"dark_share": 1.0}),
+        "out of focus": (how.blur_share, {"blur_share": 1.0, "blur_pixels": how.blur_pixels}),
+        "small, then enlarged": (how.soften_share, {"soften_share": 1.0}),
+        "sensor noise": (how.noise_share, {"noise_share": 1.0, "noise_levels": how.noise_levels}),
+        "JPEG": (how.jpeg_share, {"jpeg_share": 1.0, "jpeg_quality": how.jpeg_quality}),
     }
-    return {name: replace(STILL, **each) for name, each in parts.items()}
+    return {name: (share, replace(STILL, **settings)) for name, (share, settings) in parts.items()}
 
 
 def augmented(face: Pixels, how: Augment, spec: InputSpec, rng: np.random.Generator) -> Pixels:
@@ -151,7 +154,7 @@ def moved_corners(width: int, height: int, how: Augment, rng: np.random.Generato
     if rng.random() < how.flip_share:
         corners[:, 0] *= -1
     centre = 0.5 + rng.uniform(-how.shift, how.shift, 2)
-    return ((corners @ turn.T + centre) * [width, height]).astype(np.float32)
+    return np.asarray((corners @ turn.T + centre) * [width, height], np.float32)
 
 
 def relit(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:
@@ -193,7 +196,8 @@ def compressed(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:
     quality = int(rng.integers(how.jpeg_quality, BEST_JPEG_QUALITY + 1))
     # OpenCV takes three channels for BGR; one channel reversed is itself.
     _, coded = cv2.imencode(".jpg", np.ascontiguousarray(face[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED).reshape(face.shape)[..., ::-1], np.uint8)
+    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED), np.uint8)
+    return decoded.reshape(face.shape)[..., ::-1]
 
 
 def erased(face: Pixels, how: Augment, rng: np.random.Generator) -> Pixels:
