@@ -3,7 +3,6 @@
 import argparse
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from edge.classifier import MODELS
@@ -46,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHARE",
         help="on validation (default: %(default)s)",
     )
+    add("--ece-limit", type=float, default=gate.calibration_error, metavar="SHARE", help="(default: %(default)s)")
     add(
         "--calibration",
         type=Path,
@@ -85,7 +85,7 @@ def _promote(given: argparse.Namespace) -> int:
         version=given.version,
         sources=tuple(given.source),
         wanted=given.promote,
-        limits=replace(Limits(), size_bytes=given.size_limit, accuracy=given.accuracy_goal),
+        limits=Limits(size_bytes=given.size_limit, accuracy=given.accuracy_goal, calibration_error=given.ece_limit),
         calibration=given.calibration,
         tune_epochs=given.qat,
         old_runtime=given.tflite_runtime,
@@ -105,18 +105,19 @@ def _promote(given: argparse.Namespace) -> int:
 
 def _command(given: argparse.Namespace, out: Path) -> str:
     """The command that makes the same file, without the paths of this machine."""
-    words = [
-        "python",
-        "-m",
-        "quantize",
-        *(word for each in given.data for word in ("--data", each.name)),
-        "--run",
-        "RUN",
+    options: list[tuple[str, object]] = [
+        *(("--data", each.name) for each in given.data),
+        ("--run", "RUN"),
+        ("--head", given.head),
+        *(("--source", each) for each in given.source),
+        ("--name", out.stem),
+        ("--promote", given.promote),
+        ("--size-limit", given.size_limit),
+        ("--accuracy-goal", given.accuracy_goal),
+        ("--ece-limit", given.ece_limit),
+        ("--qat", given.qat),
     ]
-    words += ["--head", given.head, *(word for each in given.source for word in ("--source", each))]
-    words += ["--name", out.stem, "--promote", given.promote, "--size-limit", str(given.size_limit)]
-    words += ["--accuracy-goal", f"{given.accuracy_goal:g}", *(["--qat", str(given.qat)] if given.qat else [])]
-    return shlex.join(words)
+    return shlex.join(["python", "-m", "quantize", *(str(word) for option in options for word in option)])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from train.metrics import expected_calibration_error
 CHANCE = 1.64
 """Of a label whose answers changed for `flips` faces, right to wrong or wrong to right, so many square roots of `flips`
 faces may be lost by chance alone (McNemar 1947, one-sided 5 %)."""
-CARD_ROOM_BYTES = 5_000
+CARD_ROOM_BYTES = 6000
 """By so much the card may still grow, when what is measured later is written into it."""
 
 
@@ -122,8 +122,8 @@ def chance_error(scores: NDArray[np.float64], draws: int = 200, seed: int = 8) -
     """The calibration error below which a network stays in 19 of 20 draws if all its confidences are true.
 
     Truths are drawn by `scores`, (n, labels) probabilities (consistency resampling, Broecker and Smith 2007): the
-    calibration error adds up what the bins differ by, and in small bins chance alone makes them differ. With 3,000 faces
-    that is about 2 %, with 150 about 8 %.
+    calibration error adds up what the bins differ by, and in small bins chance alone makes them differ. With 3,000
+    faces that is about 2 %, with 150 about 8 %.
     """
     rng, steps = np.random.default_rng(seed), scores.cumsum(axis=1)
     truths = ((rng.random((len(scores), 1)) > steps[:, :-1]).sum(axis=1) for _ in range(draws))

@@ -67,8 +67,9 @@ Invoke: {how}; {machine}. A small computer's processor ranks the variants differ
 The limits: accuracy at least {limits[accuracy]:.1%}; at most {limits[accuracy_loss]:.1%} accuracy,
 {limits[macro_f1_loss]:.2f} macro F1 and {limits[recall_loss]:.1%} of any label's recall lost against float32; the same
 label on at least {limits[agreement]:.0%}; calibration error at most {limits[calibration_error]:.0%};
-at most {limits[size_bytes]:,} bytes. Where a label has so few faces that its limit is less than what chance explains,
-the limit is 1.64 times the square root of the faces whose answer changed between right and wrong (McNemar).
+at most {limits[size_bytes]:,} bytes. Where there are so few faces, of a label or of all, that the limit is less than
+what chance explains, that is the limit: of lost faces, 1.64 times the square root of those whose answer changed between
+right and wrong (McNemar); of the calibration error, what true confidences stay below in 19 of 20 draws.
 
 Int8 ranges are from {calibration_faces} training faces, as many of each label as there are up to 64.{fine_tuned}
 
@@ -118,7 +119,7 @@ VARIANT_NAMES = {
 }
 LIMITS_OF_USE = """\
 - **Size**: a face narrower than {min_face_px:.0f} pixels is not read (*uncertain*, "small").
-- **Sharpness**: a crop below {min_sharpness} (variance measure of `edge.perceive.sharpness`) is not read ("blurred").
+- **Sharpness**: a crop below {min_sharpness} (as `edge.perceive.sharpness` measures it) is not read ("blurred").
 - **Pose**: a face whose nose is off the eyes' middle by more than {max_turn:.2f} eye distances is not read ("turned").
 - **Light**: there is no limit; a dark or glaring picture is read as well as it can be{light}.
 {judged}- A camera sees other faces than a data set: turned, far away, in bad light. Expect less there than the figures

@@ -14,7 +14,7 @@ import pytest
 from edge import __version__, config
 from edge.classifier import SHIPPED, open_classifier, shipped
 from edge.cli import _parser, interruptible, settings_of
-from edge.contract import read_card, LABELS, UNCERTAIN
+from edge.contract import LABELS, UNCERTAIN, read_card
 from tests.conftest import needs_mediapipe
 
 ROOT = Path(__file__).parents[1]

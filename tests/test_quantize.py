@@ -17,7 +17,7 @@ from quantize.gate import Figures, Label, Limits
 from train import data, metrics
 from train.data import Face, FaceSet
 
-SAME = {name: Label(n=100, float_hits=90, hits=90, flips=0) for name in LABELS}
+SAME = {name: Label(n=1000, float_hits=900, hits=900, flips=0) for name in LABELS}
 FLOAT = Figures(
     size_bytes=400_000,
     invoke_ms=2.0,
@@ -58,7 +58,7 @@ def test_what_keeps_to_every_limit_passes() -> None:
         ({"clipped": 0.18}, "18.0% of the faces have an answer outside the int8 range"),
         ({"size_bytes": 999_000}, "999000 bytes: at most 1000000"),
         ({"not_int8": ("SIN: FLOAT32",)}, "not int8: SIN: FLOAT32"),
-        ({"labels": SAME | {"fear": Label(100, 90, 87, 3)}}, "fear: right on 87 of 100, float32 on 90"),
+        ({"labels": SAME | {"fear": Label(1000, 900, 879, 21)}}, "fear: right on 879 of 1000, float32 on 900"),
     ],
 )
 def test_each_limit_that_is_broken_is_named_with_what_was_found(change: dict[str, object], says: str) -> None:
@@ -85,8 +85,7 @@ def test_an_accuracy_below_the_goal_is_refused() -> None:
 )
 def test_a_rare_label_may_lose_what_chance_explains_a_frequent_one_two_points(label: Label, passes: bool) -> None:
     reasons = gate.failures(replace(INT8, labels=SAME | {"contempt": label}), FLOAT, Limits())
-    assert (reasons == []) == passes
-    assert all("contempt" in reason for reason in reasons)
+    assert [reason for reason in reasons if reason.startswith("contempt")] == reasons[-1:] * (not passes)
 
 
 def test_the_fastest_variant_that_passes_is_promoted() -> None:
@@ -127,7 +126,7 @@ def test_the_calibration_error_by_chance_shrinks_with_the_number_of_faces() -> N
 
 
 def test_answers_that_int8_cannot_hold_are_counted() -> None:
-    logits = np.float32([[0, 1], [0, 9], [-9, 1], [0, 1.001]])
+    logits = np.array([[0, 1], [0, 9], [-9, 1], [0, 1.001]], np.float32)
     assert gate.clipped_share(logits, -2.0, 1.0) == 0.5
 
 
@@ -219,8 +218,9 @@ def test_networks_are_timed_side_by_side(name: str) -> None:
 
 
 def test_differences_between_runtimes_are_counted_in_steps_of_int8() -> None:
-    ours, other = np.int8([[1, 2], [-128, 127], [3, 4]]), np.int8([[1, 2], [127, -128], [3, 3]])
-    assert runtimes.sameness(ours, other) == runtimes.Sameness(3, pytest.approx(1 / 3), 255, pytest.approx(1 / 3))
+    ours = np.array([[1, 2], [-128, 127], [3, 4]], np.int8)
+    other = np.array([[1, 2], [127, -128], [3, 3]], np.int8)
+    assert runtimes.sameness(ours, other) == runtimes.Sameness(3, 1 / 3, 255, 1 / 3)
 
 
 def test_a_runtime_that_fails_is_named_in_one_line(tmp_path: Path) -> None:

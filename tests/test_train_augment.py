@@ -130,7 +130,8 @@ def test_sheared_pushes_top_and_bottom_apart_sideways():
 
 
 @pytest.mark.parametrize(
-    ("name", "setting"), [("brightness", {"brightness": 40.0}), ("contrast", {"contrast": 0.3}), ("gamma", {"gamma": 0.3})]
+    ("name", "setting"),
+    [("brightness", {"brightness": 40.0}), ("contrast", {"contrast": 0.3}), ("gamma", {"gamma": 0.3})],
 )
 def test_light_changes_both_ways_and_keeps_the_order_of_the_grey_levels(name, setting):
     ramp = np.tile(np.linspace(60, 190, 48).astype(np.uint8), (48, 1))
@@ -255,7 +256,7 @@ def test_the_page_shows_each_change_and_all_together_and_needs_nothing_beside_it
     assert [title.split(" (")[0] for title in titles[1:15]] == list(CHANGES)
     assert titles[15:17] == ["mixup (alpha 0.2)", "cutmix (not in this recipe)"] and titles[-1] == "all together"
     assert text.count("data:image/png;base64,") == len(titles) * FACES
-    assert not re.search("<script|https?:|src=\"(?!data:)", text)
+    assert not re.search('<script|https?:|src="(?!data:)', text)
     assert "prefers-color-scheme: dark" in text
 
 

@@ -1,5 +1,6 @@
 """The training loop with real Keras, on faces made up so that seconds are enough. Any Keras backend: KERAS_BACKEND."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -34,12 +35,22 @@ SIDE, BAND = 48, 6
 USAGE = ["Training"] * 20 + ["PublicTest"] * 4 + ["PrivateTest"] * 2
 FERPLUS = {"happy": "happiness", "sad": "sadness", "angry": "anger"}
 QUICK = Recipe(
-    "baseline", InputSpec(side=16), augment=STILL, epochs=3, batch=16, warmup_epochs=1, average=0.9, dropout=0.1
+    "plain", InputSpec(side=16), augment=STILL, epochs=3, batch=16, warmup_epochs=1, average=0.9, dropout=0.1
 )
 """No augmentation: a band that moves would be another label."""
-LONG = replace(QUICK, epochs=10, batch=8)
+LONG = replace(QUICK, epochs=6, batch=8)
 """Steps enough for batch normalization's averages to be right."""
-WORDS = ["network=baseline", "input.side=16", "epochs=3", "batch=16", "warmup_epochs=1", "average=0.9", "dropout=0.1"]
+LAST = 6
+"""The number of its last convolution."""
+WORDS = [
+    "network=residual-nano",
+    "input.side=16",
+    "epochs=3",
+    "batch=16",
+    "warmup_epochs=1",
+    "average=0.9",
+    "dropout=0.1",
+]
 """The same for a command line, but for `augment`."""
 
 
@@ -109,13 +120,13 @@ def test_a_run_leaves_its_recipe_history_plot_manifest_and_best_network(fitted: 
     assert (description["faces"], description["data"]) == (160, [description["data"][0]])
     assert Recipe.from_dict(description["recipe"]) == LONG
     history = history_of(fitted)
-    assert [each["epoch"] for each in history] == list(range(1, 11))
+    assert [each["epoch"] for each in history] == list(range(1, 7))
     assert history[-1]["loss"] < history[0]["loss"]
     assert max(each["votes_accuracy"] for each in history) > 0.9 < max(each["label_accuracy"] for each in history)
     assert history[1]["learning_rate"] == QUICK.peak_rate > history[-1]["learning_rate"] > 0
     assert len((fitted / "manifest.txt").read_text().split()) == 160
     assert (fitted / "history.png").read_bytes().startswith(b"\x89PNG")
-    assert [path.name for path in fitted.glob("epoch-*")] == ["epoch-010.npz"]
+    assert [path.name for path in fitted.glob("epoch-*")] == ["epoch-006.npz"]
 
 
 def test_the_best_network_is_the_averaged_one_of_the_best_epoch(stripes: Path, fitted: Path) -> None:
@@ -162,8 +173,8 @@ def test_training_calibration_and_daemon_see_the_same_bytes_of_a_face(stripes: P
 def test_a_run_is_not_continued_with_another_recipe(stripes: Path, fitted: Path) -> None:
     from train.fit import fit
 
-    other = replace(LONG, epochs=11, balance=Balance(power=0.5))
-    with pytest.raises(SettingsError, match=r"recipe.balance.power was 0.0, is 0.5; recipe.epochs was 10, is 11\)"):
+    other = replace(LONG, epochs=7, balance=Balance(power=0.5))
+    with pytest.raises(SettingsError, match=r"recipe.balance.power was 0.0, is 0.5; recipe.epochs was 6, is 7\)"):
         fit([stripes], fitted, other)
 
 
@@ -192,21 +203,31 @@ def test_a_damaged_checkpoint_is_named(stripes: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {},
-        {"optimizer": "sgd", "peak_rate": 0.02, "clip_norm": 1.0, "mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1},
-        {"balance": Balance(cap=15, power=0.5, class_weights=0.5, focal=2.0), "valence": "derived"},
-        {"precision": "mixed_float16", "unfreeze": ("1:0", "2:3")},
+        {
+            "mixup": 0.4,
+            "cutmix": 1.0,
+            "label_smoothing": 0.1,
+            "balance": Balance(cap=15, power=0.5),
+            "unfreeze": ("1:4", "2:2"),
+            "valence": "derived",
+        },
+        {
+            "optimizer": "sgd",
+            "peak_rate": 0.02,
+            "clip_norm": 1.0,
+            "balance": Balance(class_weights=0.5, focal=2.0),
+            "precision": "mixed_float16",
+        },
     ],
 )
 def test_an_interrupted_run_ends_as_one_that_was_not(stripes: Path, tmp_path: Path, more: dict[str, Any]) -> None:
-    """To the bit on a CPU: weights, averages and the optimizer's state."""
+    """To the bit on a CPU: weights, averages and the optimizer's state; in the middle of a stage of unfreezing."""
     from train.fit import fit
 
     recipe = replace(QUICK, augment=Augment(), **more)
     fit([stripes], tmp_path / "whole", recipe)
-    for epoch in (1, 2):
-        with pytest.raises(KeyboardInterrupt):
-            fit([stripes], tmp_path / "broken", recipe, told=stopped_after(epoch))
+    with pytest.raises(KeyboardInterrupt):
+        fit([stripes], tmp_path / "broken", recipe, told=stopped_after(2))
     fit([stripes], tmp_path / "broken", recipe)
     assert history_of(tmp_path / "broken") == history_of(tmp_path / "whole")
     whole, broken = arrays(tmp_path / "whole"), arrays(tmp_path / "broken")
@@ -215,19 +236,16 @@ def test_an_interrupted_run_ends_as_one_that_was_not(stripes: Path, tmp_path: Pa
 
 
 def test_a_training_killed_at_any_moment_goes_on_after_its_last_whole_epoch(stripes: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "train", "fit", "--data", str(stripes), "--run"]
-    settings = [word for each in WORDS for word in ("--set", each)]
     run = tmp_path / "run"
-    for epochs in (1, 2):
-        with subprocess.Popen(
-            [*command, str(run), *settings], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        ) as begun:
-            while not (run / "history.json").is_file() or len(history_of(run)) < epochs:
-                assert begun.poll() is None
-                time.sleep(0.05)
-            begun.kill()
+    command = [sys.executable, "-m", "train", "fit", "--data", str(stripes), "--run", str(run)]
+    command += [word for each in WORDS for word in ("--set", each)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as begun:
+        while not (run / "history.json").is_file():
+            assert begun.poll() is None
+            time.sleep(0.05)
+        begun.kill()
     before = history_of(run)
-    done = subprocess.run([*command, str(run), *settings], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert history_of(run)[: len(before)] == before and [each["epoch"] for each in history_of(run)] == [1, 2, 3]
     assert sorted(path.name for path in run.glob("*.keras")) == ["best.keras"]
@@ -244,9 +262,8 @@ def test_tensorboard_is_told_each_epoch_once_also_of_a_resumed_run(stripes: Path
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     for name in ("loss", "votes_accuracy", "learning_rate"):
-        told = [(each.step, each.value) for each in events.Tensors(name)] if name in events.Tags()["tensors"] else []
-        told = told or [(each.step, each.value) for each in events.Scalars(name)]
-        assert [step for step, _ in told] == [1, 2, 3]
+        told = [(each.step, each.tensor_proto.float_val[0]) for each in events.Tensors(name)]
+        assert told == [(each["epoch"], pytest.approx(each[name], rel=1e-5)) for each in history_of(tmp_path)]
 
 
 def test_training_stops_when_it_has_not_become_better_for_long(stripes: Path, tmp_path: Path) -> None:
@@ -278,7 +295,7 @@ def changed_weights(stripes: Path, run: Path, recipe: Recipe) -> list[set[int]]:
     count = sum(name.startswith("model_") for name in states[0])
     return [
         {i for i in range(count) if not np.array_equal(before[f"model_{i}"], after[f"model_{i}"])}
-        for before, after in zip(states, states[1:], strict=False)
+        for before, after in itertools.pairwise(states)
     ]
 
 
@@ -293,9 +310,9 @@ def test_frozen_layers_do_not_move_and_thaw_when_the_recipe_says(stripes: Path, 
     weights = build(recipe).weights
     heads, last_two = (
         {i for i, each in enumerate(weights) if each.path.startswith(layers)}
-        for layers in (("votes/", "label/"), ("batch_normalization_3/", "dense/"))
+        for layers in (("votes/", "label/"), (f"conv2d_{LAST}/", f"batch_normalization_{LAST}/"))
     )
-    assert (len(heads), len(last_two)) == (4, 6)
+    assert (len(heads), len(last_two)) == (4, 5)
     second, third, fourth = changed_weights(stripes, tmp_path, recipe)
     assert second == heads
     assert third == heads | last_two
@@ -357,15 +374,16 @@ def test_faces_that_an_audit_names_stay_out(stripes: Path, tmp_path: Path) -> No
 
 
 def test_teachers_answers_are_learned_instead_of_the_truth(stripes: Path, tmp_path: Path) -> None:
-    """A teacher that calls everything happy makes a student that does."""
-    from train.fit import fit, predict, saved
+    """A teacher that calls everything happy makes a student that does, and is right on one face of eight."""
+    from train.fit import fit
 
     faces = data.trainable(importers.read_all([stripes]))
     happy = {head: np.eye(len(labels), dtype=np.float32)[[3] * len(faces)] for head, labels in data.HEADS.items()}
     np.savez(tmp_path / "teachers.npz", sha256=faces.sha256, **happy)
-    recipe = replace(LONG, teacher_share=1.0, epochs=5)
+    recipe = replace(LONG, teacher_share=1.0)
     fit([stripes], tmp_path / "run", recipe, tmp_path / "teachers.npz")
-    assert (predict(saved(tmp_path / "run"), faces, recipe.input)["votes"].argmax(axis=1) == 3).mean() > 0.9
+    last = history_of(tmp_path / "run")[-1]
+    assert last["loss"] < 0.1 and last["votes_accuracy"] == last["label_accuracy"] == 1 / 8
     np.savez(tmp_path / "teachers.npz", sha256=faces.sha256, **{head: each * 0.5 for head, each in happy.items()})
     with pytest.raises(SettingsError, match=r"teacher.sha256"):
         fit([stripes], tmp_path / "run", recipe, tmp_path / "teachers.npz")
@@ -381,7 +399,7 @@ def test_a_head_that_no_validation_face_can_judge_is_refused(
         return replace(faces, majority=np.where(faces.split == "validation", -1, faces.majority))
 
     with_format(monkeypatch, read)
-    with pytest.raises(SourceError, match="no faces for validation .with a right answer for 'votes'"):
+    with pytest.raises(SourceError, match=r"no faces for validation \(with a right answer for 'votes'\)"):
         fit([tmp_path / "made-up"], tmp_path / "run", QUICK)
 
 

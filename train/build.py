@@ -26,13 +26,15 @@ def build(data: list[Path], out: Path, name: str, head: str, settings: list[str]
 
 def steps(data: list[Path], out: Path, name: str, head: str, settings: list[str], gate: list[str]) -> list[list[str]]:
     """What follows `python -m` for each step."""
-    manifest, run, file = ("--data", str(out / "manifest.parquet")), str(out / "run"), out / f"{name}.tflite"
-    sets = [word for each in settings for word in ("--set", each)]
-    given = [word for each in data for word in ("--data", str(each))]
+    manifest, run = f"--data={out / 'manifest.parquet'}", str(out / "run")
+    given, sets = [f"--data={each}" for each in data], [f"--set={each}" for each in settings]
+    reports, file = str(out / "reports"), str(out / f"{name}.tflite")
+    made = ["--out", file, "--reports", reports, "--lists", str(out), "--serving", str(out / "serving")]
     return [
         ["train", "import", *given, "--out", str(out / "manifest.parquet")],
-        ["train", "audit", *manifest, "--out", str(out / "audit")],
-        ["train", "fit", *manifest, "--run", run, "--exclude", str(out / "audit" / "audit.csv"), *sets],
-        ["train", "evaluate", *manifest, "--model", run, "--out", str(out / "reports"), "--truth", head],
-        ["quantize", *manifest, "--run", run, "--head", head, "--out", str(file), "--reports", str(out / "reports"), *gate],
+        ["train", "audit", manifest, "--out", str(out / "audit")],
+        ["train", "fit", manifest, "--run", run, "--exclude", str(out / "audit" / "audit.csv"), *sets],
+        ["train", "evaluate", manifest, "--model", run, "--truth", head, "--out", reports],
+        ["quantize", manifest, "--run", run, "--head", head, *made, *gate],
+        ["train", "index", reports, "--out", str(out / "reports" / "index")],
     ]

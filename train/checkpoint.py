@@ -101,6 +101,35 @@ def saved(run: Path) -> Any:
     return keras.models.load_model(run / "best.keras", compile=False)
 
 
+def origin(run: Path) -> dict[str, Any]:
+    """What another run's description says of the run that it starts from."""
+    before = _described(run)
+    return {"run": run.name, "sha256": file_sha256(run / "best.keras"), "manifest_sha256": before["manifest_sha256"]}
+
+
+def take_over(model: Any, run: Path) -> None:
+    """Give a new network the best weights of a run; heads that the run did not have stay new.
+
+    SettingsError if it is another network.
+    """
+    other = saved(run)
+    heads = {name: other.get_layer(name) for name in set(model.output) & set(other.output)}
+    pairs = [*zip(_body(model), _body(other), strict=False), *((model.get_layer(name), heads[name]) for name in heads)]
+    if len(_body(model)) != len(_body(other)) or any(_shapes(new) != _shapes(old) for new, old in pairs):
+        raise SettingsError(f"{run}: another network: start from a run of the same one")
+    for new, old in pairs:
+        new.set_weights(old.get_weights())
+
+
+def _body(model: Any) -> list[Any]:
+    """The layers with weights, without the heads, in order: their names count on within a process."""
+    return [layer for layer in model.layers if layer.weights and layer.name not in model.output]
+
+
+def _shapes(layer: Any) -> list[tuple[int, ...]]:
+    return [tuple(each.shape) for each in layer.weights]
+
+
 def keep(run: Path, progress: Progress) -> None:
     """Save the epoch; the history names it, and is written last and whole, so a kill leaves files that fit."""
     current = _file(run, len(progress.history))

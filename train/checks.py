@@ -31,7 +31,8 @@ SURE, UNSURE = 0.5, 0.3
 of the pieces 88 %."""
 
 BLURRED = 0.05
-"""Sharpness as the device measures it."""
+"""Sharpness as the device measures it. FER2013 training faces have 0.7 (median; 95 % more than 0.31), and 0.06 or 0.04
+when they are blurred by 1.0 or 1.2 pixels of 48 (standard deviation)."""
 
 DARK, BRIGHT, FLAT, BLANK = 60.0, 195.0, 12.0, 1.0
 """Grey levels: the lightest twentieth is darker than DARK, the darkest twentieth lighter than BRIGHT, the standard

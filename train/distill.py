@@ -1,17 +1,20 @@
 """Teachers' answers for the training faces, kept on disk for a student to learn from (arXiv 1503.02531)."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import SettingsError, SourceError
+from edge.errors import SettingsError
 from train import data, importers, metrics
-from train.fit import predict, recipe_of, saved
+from train.checkpoint import file_sha256, recipe_of, saved
+from train.fit import predict
 
-Answers = dict[str, NDArray[np.float32]]
+Answers = dict[str, NDArray[np.floating[Any]]]
 
 
 def distill(paths: list[Path], teachers: list[Path], out: Path) -> int:
@@ -34,9 +37,7 @@ def distill(paths: list[Path], teachers: list[Path], out: Path) -> int:
 
 def _remembered(faces: data.FaceSet, run: Path) -> Answers:
     """One teacher's logits, asked for once for the same faces and the same weights."""
-    if not (run / "best.keras").is_file():
-        raise SourceError(f"{run}: no best.keras there: expected the folder of a finished `python -m train fit`")
-    name = data.manifest_sha256([*faces.sha256, str((run / "best.keras").stat().st_mtime_ns)])[:16]
+    name = data.manifest_sha256([*faces.sha256, file_sha256(run / "best.keras")])[:16]
     cache = run / f"answers-{name}.npz"
     if not cache.is_file():
         _write_whole(cache, _asked(faces, run))
@@ -51,7 +52,7 @@ def _asked(faces: data.FaceSet, run: Path) -> Answers:
     return {head: (logits + mirrored[head]) / 2 for head, logits in straight.items()}
 
 
-def _write_whole(path: Path, arrays: Answers) -> None:
+def _write_whole(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """All of it or, after a kill, nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".tmp.npz")

@@ -32,6 +32,7 @@ def fit(
     recipe: Recipe,
     teacher: Path | None = None,
     exclude: Path | None = None,
+    start: Path | None = None,
     told: Told | None = None,
 ) -> None:
     """Train on the training split of `paths`; leaves network, history, plot and manifest in the folder `run`.
@@ -41,6 +42,7 @@ def fit(
 
     teacher  file of `train distill`
     exclude  CSV of `train audit`: the training faces that it names stay out
+    start    folder of a run with the same network: begin with its best weights, to go on learning from other faces
     told     is called after each epoch with what was measured
     SettingsError if `run` was begun with another recipe or other data.
     """
@@ -48,10 +50,10 @@ def fit(
     training, excluded = _without(data.trainable(faces), exclude)
     validation = _validation(faces, recipe)
     aims = targets(training, recipe, teacher)
-    checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded), list(training.sha256))
+    checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded, start), list(training.sha256))
 
     with _precision(recipe.precision):
-        progress = _start_or_resume(run, recipe)
+        progress = _start_or_resume(run, recipe, start)
         with _bar(aims, recipe, progress) as bar, history.Board(run / "tensorboard", progress.history) as board:
             for epoch in range(len(progress.history), recipe.epochs):
                 if progress.stalled(recipe.patience):
@@ -124,6 +126,7 @@ def _description(
     aims: Targets,
     teacher: Path | None,
     excluded: dict[str, Any] | None,
+    start: Path | None,
 ) -> dict[str, Any]:
     """What the network comes from, for run.json."""
     known = int((aims.weights[VALENCE_AROUSAL] > 0).sum()) if recipe.valence != "none" else 0
@@ -132,6 +135,7 @@ def _description(
         "data": [path.name for path in paths],
         "teacher": {"file": teacher.name, "sha256": checkpoint.file_sha256(teacher)} if teacher else None,
         "excluded": excluded,
+        "start": checkpoint.origin(start) if start else None,
         "valence_arousal": {"source": recipe.valence, "faces": known} if known else None,
         "licences": sorted({str(each) for each in training.licence}),
         "faces": len(training),
@@ -153,10 +157,12 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _start_or_resume(run: Path, recipe: Recipe) -> Progress:
+def _start_or_resume(run: Path, recipe: Recipe, start: Path | None) -> Progress:
     begun = (run / "history.json").is_file()
     keras.utils.set_random_seed(recipe.seed)
     model = build(recipe, "" if begun else recipe.weights)
+    if start and not begun:
+        checkpoint.take_over(model, start)
     steps = optimizer(recipe)
     steps.build(model.trainable_variables)
     policy = keras.config.dtype_policy()

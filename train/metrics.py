@@ -271,10 +271,3 @@ def as_markdown(figures: dict[str, Any], title: str, picture: str = "") -> str:
     from train import tables
 
     return tables.report_page(figures, title, picture)
-
-
-def draw_history(history: Sequence[dict[str, float]], path: Path) -> None:
-    """Losses, accuracies and learning rate over the epochs, as a PNG."""
-    from train.history import draw
-
-    draw(history, path)

@@ -34,7 +34,7 @@ class Model:
     temperature  of its card; None where nobody has fitted it yet
     abstain      of its card: less confidence is "uncertain"; None without a card
     manifest     list of the faces that it was trained on; None if it is not at hand
-    about        network, parameters, epochs, size_bytes, kind, sha256: each None where it is not known
+    about        network, parameters, epochs, size_bytes (of a run: its weights), kind, sha256; None if not known
     """
 
     name: str

@@ -94,7 +94,7 @@ class Recipe:
     seed: int = 20261121
 
     def __post_init__(self) -> None:
-        networks.named(self.network)
+        networks.named(self.network).refuse(self.network, self.weights, self.input)
         if not self.heads or len(set(self.heads)) != len(self.heads):
             raise SettingsError(f"recipe setting heads = {self.heads!r}: expected one or more, each once")
         for name, (low, high) in RANGES.items():

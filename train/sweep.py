@@ -1,11 +1,11 @@
-"""A search over recipe settings with Optuna: goes on after an interruption, and workers on one folder share the work."""
+"""A search over recipe settings with Optuna: it goes on after an interruption, and workers share one folder."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 
 from edge.errors import SettingsError
 from train.fit import fit
@@ -35,7 +35,11 @@ def sweep(paths: list[Path], out: Path, ranges: dict[str, str], trials: int, rec
     )
     study.optimize(
         lambda trial: _tried(trial, paths, out, ranges, recipe),
-        callbacks=[optuna.study.MaxTrialsCallback(trials, states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))],
+        callbacks=[
+            optuna.study.MaxTrialsCallback(
+                trials, states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+            )
+        ],
     )
     best = {"accuracy": study.best_value, "settings": study.best_params, "run": _folder(out, study.best_trial).name}
     (out / "best.json").write_text(json.dumps(best, indent=1) + "\n")
@@ -47,7 +51,7 @@ def _storage(path: Path) -> RDBStorage:
         f"sqlite:///{path}",
         engine_kwargs={"connect_args": {"timeout": 60}},
         heartbeat_interval=HEARTBEAT_SECONDS,
-        failed_trial_callback=RetryFailedTrialCallback(),
+        heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
     )
 
 
@@ -62,13 +66,13 @@ def _tried(trial: optuna.Trial, paths: list[Path], out: Path, ranges: dict[str, 
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    fit(paths, _folder(out, trial), changed(recipe, settings), told=told)
+    fit(paths, _folder(out, trial.study.trials[trial.number]), changed(recipe, settings), told=told)
     return best
 
 
-def _folder(out: Path, trial: "optuna.Trial | optuna.trial.FrozenTrial") -> Path:
+def _folder(out: Path, trial: optuna.trial.FrozenTrial) -> Path:
     """A trial that takes up a killed one goes on in its folder."""
-    number = RetryFailedTrialCallback.retried_trial_number(trial)
+    number = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
     return out / f"trial-{trial.number if number is None else number:04d}"
 
 

@@ -164,9 +164,9 @@ def matrix_page(found: Mapping[str, Any], title: str, picture: str = "") -> str:
     lines = [f"# {title}", "", "Accuracy (95 % interval), macro F1.", *table(head, rows)]
     lines += [
         f"- Faces: the {found['split']} split; the same faces for every model of a column.",
-        f"- Labels, mapped by name: those that all models know ({', '.join(found['labels'])}). A model's other labels "
-        "cannot be answered; faces with another label do not count.",
-        *(f"- Truth in a column that says {name}: {PROTOCOLS[name]}." for name in ("votes", "label")),
+        "- Labels, mapped by name: those that all models know. A model's other labels cannot be answered, and "
+        "faces with another label do not count.",
+        *(f"- {each['name']}: {', '.join(each['labels'])}; truth is {PROTOCOLS[each['truth']]}." for each in columns),
     ]
     lines += [f"- {each}" for each in found["notes"]]
     return "\n".join([*lines, "", *([f"![accuracies]({picture})", ""] if picture else [])])

@@ -33,6 +33,13 @@ class Network:
         made: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), function)
         return made
 
+    def refuse(self, name: str, weights: str, spec: InputSpec) -> None:
+        """SettingsError if it cannot have these weights, or be given this input."""
+        if weights and not self.pretrained:
+            raise SettingsError(f"weights {weights!r}: expected none, for {name} has no pretrained ones")
+        if self.pretrained and (spec.low, spec.high) != (-1.0, 1.0):
+            raise SettingsError(f"input range [{spec.low}, {spec.high}]: expected [-1, 1], from which {name} goes on")
+
     def about(self) -> str:
         """What its file says of it: source, parameters, multiplications."""
         return str(import_module(f"{__name__}.{self.place.split(':')[0]}").__doc__)
@@ -70,20 +77,11 @@ def build(name: str, spec: InputSpec, heads: Mapping[str, int], dropout: float =
     from keras import layers
 
     network = named(name)
+    network.refuse(name, weights, spec)
     inputs = layers.Input(spec.shape, name="face")
-    features = layers.Dropout(dropout)(_features(network, name, spec, inputs, weights))
-    logits = {head: _head(features, head, labels) for head, labels in heads.items()}
-    return keras.Model(inputs, logits, name=name)
-
-
-def _features(network: Network, name: str, spec: InputSpec, inputs: Any, weights: str) -> Any:
-    if not network.pretrained:
-        if weights:
-            raise SettingsError(f"weights {weights!r}: expected none, for {name} has no pretrained ones")
-        return network.body()(inputs)
-    if (spec.low, spec.high) != (-1.0, 1.0):
-        raise SettingsError(f"input range [{spec.low}, {spec.high}]: expected [-1, 1], from which {name} goes on")
-    return network.body()(inputs, weights)
+    features = network.body()(inputs, weights) if network.pretrained else network.body()(inputs)
+    dropped = layers.Dropout(dropout)(features)
+    return keras.Model(inputs, {head: _head(dropped, head, labels) for head, labels in heads.items()}, name=name)
 
 
 def _head(features: Any, head: str, labels: int) -> Any:
