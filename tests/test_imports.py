@@ -19,6 +19,7 @@ ALLOWED = {
     "train/extract.py": {"train", *DETECTION} | CONTRACT,
     "train/checks.py": {"train", *DETECTION} | CONTRACT,
     "train/models.py": {"train", "edge.classifier"} | CONTRACT,
+    "train/speed.py": {"train", "edge.interpreter"} | CONTRACT,
     "quantize": {"quantize", *WORKBENCH, "edge.classifier", "edge.config", "edge.interpreter"} | CONTRACT,
     "edge/errors.py": set(),
     "edge/slot.py": set(),

@@ -125,6 +125,17 @@ def test_another_network_cannot_be_started_from(stripes, teacher, tmp_path):
         fit([stripes], tmp_path / "on", recipe(network="plain"), start=teacher)
 
 
+def test_a_network_that_is_too_slow_is_refused_before_it_is_trained(stripes, tmp_path, capsys):
+    from train.__main__ import main
+
+    words = ["fit", f"--data={stripes}", f"--run={tmp_path / 'run'}", *(f"--set={each}" for each in QUICK)]
+    assert main([*words, "--require-fps=1e9"]) == 2
+    assert "images a second on this machine: expected 1e+09" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main([*words, "--set=epochs=1", "--require-fps=1"]) == 0
+    assert (tmp_path / "run" / "best.keras").is_file()
+
+
 def sweep_words(stripes: Path, out: Path, trials: int) -> list[str]:
     words = [sys.executable, "-m", "train", "sweep", "--data", str(stripes), "--out", str(out), "--trials", str(trials)]
     words += ["--vary", "peak_rate=0.0001:0.01:log", "--vary", "optimizer=adamw|sgd"]

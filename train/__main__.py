@@ -186,12 +186,17 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument(
         "--start", type=Path, metavar="RUN", help="begin with its weights, e.g. to learn from own faces"
     )
+    parser.add_argument("--require-fps", type=float, metavar="N", help="refuse a network that is slower here")
     parser.set_defaults(do=_fit)
 
 
 def _fit(given: argparse.Namespace) -> None:
     from train.fit import fit
 
+    if given.require_fps:
+        from train.speed import require
+
+        print(f"{require(_settings(given), given.require_fps):.0f} images a second")
     fit(given.data, given.run, _settings(given), given.teacher, given.exclude, given.start)
 
 

@@ -80,7 +80,8 @@ def learning_rate(epoch: float, recipe: Recipe) -> float:
 
 def predict(model: Any, faces: data.FaceSet, spec: InputSpec) -> dict[str, NDArray[np.float32]]:
     """For each head of `data.HEADS` the (n, labels) logits of the float network, without augmentation."""
-    return {head: answers for head, answers in _answers(model, faces, spec).items() if head in data.HEADS}
+    answers = _answers(model, faces, spec)
+    return {head: answers[head] for head in data.HEADS if head in answers}
 
 
 def _answers(model: Any, faces: data.FaceSet, spec: InputSpec) -> dict[str, NDArray[np.float32]]:
@@ -217,6 +218,8 @@ def _train_epoch(progress: Progress, faces: data.FaceSet, aims: Targets, recipe:
 
 
 def _reseed(model: Any, rng: np.random.Generator) -> None:
+    """Dropout draws from its own state, but under PyTorch from the one generator of all."""
+    keras.utils.set_random_seed(int(rng.integers(2**31 - 1)))
     for layer in model.layers:
         if hasattr(layer, "seed_generator"):
             layer.seed_generator.state.assign(rng.integers(0, 2**31 - 1, 2))
