@@ -145,7 +145,9 @@ def _command(commands: Any, name: str, do: Callable[[argparse.Namespace], int], 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML), see systemd/edge.toml")
-    parser.add_argument("--model", metavar="NAME", help="emotion model: emotion-8, another of `models`, or a .tflite file")
+    parser.add_argument(
+        "--model", metavar="NAME", help="emotion model: emotion-8, another of `models`, or a .tflite file"
+    )
     parser.add_argument("--backend", choices=("litert", "mediapipe"), help="who runs the face detector")
     parser.add_argument("--range", choices=("short", "full"), help="faces within 2 m, or in the whole room")
 

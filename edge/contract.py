@@ -301,7 +301,10 @@ class ModelCard:
             f"  labels: {', '.join(self.labels)}; uncertain below {self.abstain:.2f}",
         ]
         if test:
-            lines.append(f"  test accuracy {test['accuracy']:.2%} of {test['n']} faces; {self.train.get('data', '')}")
+            lines.append(
+                f"  test accuracy {test['accuracy']:.2%} of {test['n']} faces, calibration error "
+                f"{test['expected_calibration_error']:.3f}; trained on {self.train.get('data', '')}"
+            )
         return "\n".join(lines)
 
     @staticmethod

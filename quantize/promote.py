@@ -247,9 +247,8 @@ def _write(order: Order, content: bytes) -> None:
 
 def _origin(order: Order, run: Run, faces: Faces) -> dict[str, Any]:
     names, counts = np.unique(faces.training.source, return_counts=True)
-    settings = " ".join(f"--data {name}" for name in run.description["data"])
     return {
-        "commands": [f"python -m train fit {settings} --run RUN", order.command],
+        "commands": [run.command, order.command],
         "data": ", ".join(f"{name} ({count:,} faces)" for name, count in zip(names, counts, strict=True)),
         "licences": run.description["licences"],
         "manifest_sha256": run.description["manifest_sha256"],

@@ -1,6 +1,7 @@
 """The folder of a finished `python -m train fit`, as the gate reads it."""
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from edge.contract import InputSpec
 from edge.errors import SettingsError, SourceError
 from train.data import FaceSet, Trained, Truth
+from train.recipe import Recipe, told
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,20 @@ class Run:
     def manifest(self) -> Path:
         """The file with the sha256 of every training face."""
         return self.folder / "manifest.txt"
+
+    @property
+    def command(self) -> str:
+        """What trains the same network, without the paths of this machine."""
+        description = {"teacher": None, "excluded": None, "start": None} | self.description
+        words = [f"--data={name}" for name in description["data"]]
+        words += [f"--set={each}" for each in told(Recipe.from_dict(description["recipe"]))]
+        for option, key, part in (
+            ("teacher", "teacher", "file"),
+            ("exclude", "excluded", "file"),
+            ("start", "start", "run"),
+        ):
+            words += [f"--{option}={description[key][part]}"] if description[key] else []
+        return shlex.join(["python", "-m", "train", "fit", *words, "--run", "RUN"])
 
     def network(self, head: Truth) -> Any:
         """Its best float32 network with one head, a Keras model; SettingsError for a head that it has not learned."""

@@ -93,7 +93,7 @@ def test_the_pipeline_benchmark_measures_the_real_threads_against_their_stages(t
     assert figures["summary"]["throughput_share"] == pytest.approx(
         only["flat_out"]["fps"] / only["throughput_bound_fps"]
     )
-    assert figures["machine"]["packages"]["numpy"] and figures["model"].startswith("emotion@")
+    assert figures["machine"]["packages"]["numpy"] and figures["model"].startswith("emotion-8@")
 
 
 def test_the_webcam_benchmark_compares_the_camera_alone_with_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:

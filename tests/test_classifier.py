@@ -59,7 +59,7 @@ def test_a_high_temperature_makes_modest_scores(classifier):
 
 def test_the_name_says_which_file_it_is(classifier):
     digest = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
-    assert classifier.name == f"emotion@{classifier.card.version}#{digest[:8]}"
+    assert classifier.name == f"emotion-8@{classifier.card.version}#{digest[:8]}"
 
 
 def model_file(tmp_path: Path, content: bytes) -> Path:

@@ -97,7 +97,7 @@ def test_a_model_that_ships_is_asked_for_by_name_and_others_by_path(in_process, 
     assert open_classifier(config.Model(file=str(copy))).card.name == "emotion-8"
     done = in_process("image", "--model", "emotion-9", tmp_path)
     assert done.returncode == 2
-    assert "model 'emotion-9': expected emotion-7, emotion-7-nano, emotion-8, or the path of a" in done.stderr
+    assert f"model 'emotion-9': expected {', '.join(shipped())}, or the path of a" in done.stderr
 
 
 def test_models_tells_of_the_good_ones_after_a_bad_one(in_process, tmp_path):
@@ -134,7 +134,7 @@ def test_the_demo_unpaced_tells_of_two_labels_and_of_its_speed(emotion_edge):
     assert begun == ended
     assert len(begun) >= 4
     *_, start, stop, speed = done.stderr.splitlines()
-    assert start.startswith(f"INFO start version={__version__} source=demo model=emotion@")
+    assert start.startswith(f"INFO start version={__version__} source=demo model=emotion-8@")
     assert stop.startswith("INFO stop captured=900 published=900")
     assert "fps=" in speed
     assert "age_ms p50=" in speed

@@ -12,7 +12,9 @@ ROOT = Path(__file__).parents[1]
 OURS = {"edge", "train", "quantize", "benchmarks", "tests"}
 CONTRACT = {"edge.contract", "edge.errors"}  # errors: what the contract raises
 DETECTION = {"edge.config", "edge.faces", "edge.perceive", "edge.scene", "edge.sources.folder"}  # photos, and faces
-WORKBENCH = {f"train.{each}" for each in ("checkpoint", "data", "importers", "metrics", "networks", "robustness")}
+WORKBENCH = {
+    f"train.{each}" for each in ("checkpoint", "data", "importers", "metrics", "networks", "recipe", "robustness")
+}
 ALLOWED = {
     "edge": {"edge"},
     "train": {"train"} | CONTRACT,

@@ -12,7 +12,7 @@ from edge.contract import LABELS
 from edge.errors import SettingsError
 from train import mixing, networks, valence
 from train.data import Face, FaceSet, gathered, joined
-from train.recipe import ALL_LAYERS, Balance, Recipe, changed, trained_layers
+from train.recipe import ALL_LAYERS, Balance, Recipe, changed, told, trained_layers
 from train.targets import targets
 
 HAPPY, SAD, NEUTRAL, CONTEMPT = (LABELS.index(name) for name in ("happy", "sad", "neutral", "contempt"))
@@ -296,3 +296,12 @@ def test_concordance_is_that_of_lin() -> None:
     assert valence.concordance(x + np.float32(0.3), x) == pytest.approx(2 * spread / (2 * spread + 0.09), abs=1e-5)
     figures = valence.figures(np.stack([x, x], axis=1), np.stack([x, x + np.float32(0.3)], axis=1))
     assert figures["valence_ccc"] == pytest.approx(1) and figures["arousal_rmse"] == pytest.approx(0.3, abs=1e-5)
+
+
+def test_what_differs_from_the_default_recipe_is_told_as_it_is_given():
+    given = {"epochs": "7", "balance.capped": "a,b", "augment.shift": "0.01", "network": "plain", "heads": "label"}
+    recipe = changed(Recipe(), given)
+    words = told(recipe)
+    assert sorted(words) == sorted(f"{name}={value}" for name, value in given.items())
+    assert changed(Recipe(), dict(each.split("=") for each in words)) == recipe
+    assert told(Recipe()) == []

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -209,7 +210,7 @@ def _train_epoch(progress: Progress, faces: data.FaceSet, aims: Targets, recipe:
     steps = _steps(order, recipe)
     bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
     found = []
-    for step, (x, y, weights) in enumerate(_batches(faces, aims, recipe, epoch, order, rng)):
+    for step, (x, y, weights) in enumerate(_ahead(_batches(faces, aims, recipe, epoch, order, rng))):
         progress.optimizer.learning_rate = learning_rate(epoch + step / steps, recipe)
         found.append(float(progress.model.train_on_batch(x, y, sample_weight=weights, return_dict=True)["loss"]))
         _follow(progress, recipe.average, epoch * steps + step)
@@ -242,6 +243,15 @@ def _batches(
         changed = np.stack([augmented(faces.pixels[row], recipe.augment, recipe.input, rng) for row in rows])
         batch = scale_pixels(changed, recipe.input), aims.of(rows), aims.weights_of(rows)
         yield mixing.mixed(batch, ways, rng) if ways else batch
+
+
+def _ahead(batches: Iterator[mixing.Batch]) -> Iterator[mixing.Batch]:
+    """The same batches, the next one made by a thread while the last one is learned from."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _validate(progress: Progress, faces: data.FaceSet, recipe: Recipe) -> dict[str, float]:

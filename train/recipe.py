@@ -115,6 +115,22 @@ class Recipe:
         return recipe
 
 
+def told(recipe: Recipe) -> list[str]:
+    """What differs from the default recipe, as `changed` reads it: NAME=VALUE."""
+    return _told(recipe.as_dict(), Recipe().as_dict(), "")
+
+
+def _told(table: Mapping[str, Any], defaults: Mapping[str, Any], place: str) -> list[str]:
+    words = []
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            words += _told(value, defaults[name], f"{place}{name}.")
+        elif value != defaults[name]:
+            text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            words.append(f"{place}{name}={text}")
+    return words
+
+
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 100_000),
     "warmup_epochs": (0, 100_000),

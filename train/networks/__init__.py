@@ -48,6 +48,7 @@ class Network:
 NETWORKS: dict[str, Network] = {
     "residual": Network("residual:body"),
     "residual-nano": Network("residual:nano"),
+    "residual-large": Network("residual:large"),
     "plain": Network("plain:body"),
     "baseline": Network("baseline:body"),
     "mini-xception": Network("mini_xception:body", side=64),
