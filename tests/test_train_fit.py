@@ -379,12 +379,12 @@ def test_teachers_answers_are_learned_instead_of_the_truth(stripes: Path, tmp_pa
 
     faces = data.trainable(importers.read_all([stripes]))
     happy = {head: np.eye(len(labels), dtype=np.float32)[[3] * len(faces)] for head, labels in data.HEADS.items()}
-    np.savez(tmp_path / "teachers.npz", sha256=faces.sha256, **happy)  # type: ignore[arg-type]  # its stub takes names for options
+    np.savez(tmp_path / "teachers.npz", sha256=faces.sha256, **happy)  # type: ignore[arg-type]  # numpy's stub
     recipe = replace(LONG, teacher_share=1.0)
     fit([stripes], tmp_path / "run", recipe, tmp_path / "teachers.npz")
     last = history_of(tmp_path / "run")[-1]
     assert last["loss"] < 0.1 and last["votes_accuracy"] == last["label_accuracy"] == 1 / 8
-    np.savez(tmp_path / "teachers.npz", sha256=faces.sha256, **{head: each * 0.5 for head, each in happy.items()})  # type: ignore[arg-type]  # its stub takes names for options
+    np.savez(tmp_path / "teachers.npz", sha256=faces.sha256, **{head: each * 0.5 for head, each in happy.items()})  # type: ignore[arg-type]  # numpy's stub
     with pytest.raises(SettingsError, match=r"teacher.sha256"):
         fit([stripes], tmp_path / "run", recipe, tmp_path / "teachers.npz")
 

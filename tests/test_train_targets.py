@@ -195,7 +195,7 @@ def test_a_face_that_the_first_head_knows_nothing_of_is_no_rare_label() -> None:
 def test_teachers_answers_are_mixed_in_and_fill_what_is_unknown(tmp_path: Path) -> None:
     faces = joined([labelled({"happy": 1}), voted({"sad": 0.6, "fear": 0.4})])
     answers = {head: np.full((2, n), 1 / n, np.float32) for head, n in (("votes", 8), ("label", 7))}
-    np.savez(tmp_path / "t.npz", sha256=faces.sha256[::-1], **answers)  # type: ignore[arg-type]  # its stub takes names for options
+    np.savez(tmp_path / "t.npz", sha256=faces.sha256[::-1], **answers)  # type: ignore[arg-type]  # numpy's stub
     aims = targets(faces, Recipe(teacher_share=0.25), tmp_path / "t.npz")
     assert aims.shares["label"][0].tolist() == pytest.approx([*[0.25 / 7] * 3, 0.75 + 0.25 / 7, *[0.25 / 7] * 3])
     assert aims.shares["label"][1].tolist() == pytest.approx([1 / 7] * 7)
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_teachers_is_named(tmp_path: Path) -> None:
         if isinstance(content, bytes):
             path.write_bytes(content)
         elif content:
-            np.savez(path, **content)  # type: ignore[arg-type]  # its stub takes names for options
+            np.savez(path, **content)
         with pytest.raises(SettingsError, match=said):
             targets(faces, Recipe(), path)
 
