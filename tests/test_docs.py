@@ -108,3 +108,11 @@ def test_a_documented_extra_is_one_that_pip_can_install(page: str, names: str) -
 @pytest.mark.parametrize(("page", "link"), pages(r"\]\(([^)#:\s]+)[^)]*\)"))
 def test_a_linked_file_is_there(page: str, link: str) -> None:
     assert ((ROOT / page).parent / link).exists()
+
+
+CAPABILITIES = (ROOT / "docs" / "capabilities.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", CAPABILITIES))))
+def test_a_test_that_shows_a_capability_is_there(name: str) -> None:
+    assert any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
