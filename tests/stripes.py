@@ -12,7 +12,7 @@ SIDE, BAND = 48, 6
 QUICK = (
     "network=residual-nano",
     "input.side=16",
-    "batch=16",
+    "batch=8",
     "warmup_epochs=1",
     "average=0.9",
     "dropout=0.1",
@@ -25,8 +25,8 @@ QUICK = (
 
 def striped(label: int, rng: np.random.Generator) -> np.ndarray:
     """(SIDE, SIDE) grey: coarse and fine noise, so that no two are alike, and one bright band."""
-    coarse = cv2.resize(rng.integers(0, 90, (6, 6), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    face = np.asarray(np.minimum(coarse, 90) + rng.integers(0, 40, (SIDE, SIDE), np.uint8), np.uint8)
+    coarse = cv2.resize(rng.integers(0, 60, (6, 6), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    face = np.asarray(np.minimum(coarse, 60) + rng.integers(0, 40, (SIDE, SIDE), np.uint8), np.uint8)
     face[label * BAND : (label + 1) * BAND] += 120
     return face
 

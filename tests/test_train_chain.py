@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -45,7 +46,7 @@ def teacher(stripes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from train.fit import fit
 
     run = tmp_path_factory.mktemp("teacher")
-    fit([stripes], run, recipe(epochs="6"))
+    fit([stripes], run, recipe(epochs="15"))
     return run
 
 
@@ -86,7 +87,9 @@ def test_a_student_learns_what_the_teacher_says_and_not_the_truth(stripes, teach
         answers = dict(kept)
     answers["votes"] = np.roll(answers["votes"], 1, axis=1)
     np.savez(tmp_path / "shifted.npz", **answers)
-    fit([stripes], tmp_path / "student", recipe(epochs="6", heads="votes", teacher_share="1"), tmp_path / "shifted.npz")
+    fit(
+        [stripes], tmp_path / "student", recipe(epochs="15", heads="votes", teacher_share="1"), tmp_path / "shifted.npz"
+    )
     faces = data.judged(importers.read(stripes), "test")
     said = predict(saved(tmp_path / "student"), faces, recipe().input)["votes"].argmax(axis=1)
     assert (said == (faces.majority + 1) % len(LABELS)).mean() > 0.8
@@ -180,9 +183,14 @@ def test_a_range_that_is_none_is_refused(stripes, tmp_path, text):
 
 
 def test_build_makes_a_device_file_from_a_folder_of_pictures_and_goes_on_where_it_was(stripes, tmp_path, capfd):
+    """The audit rightly finds no face in stripes; an edit of its list by hand is kept, and lets them in."""
     out = tmp_path / "built"
+    for step in steps([stripes], out, "mine", "votes", [], [])[:2]:
+        subprocess.run([sys.executable, "-m", *step], cwd=ROOT, check=True)
+    found = out / "audit" / "audit.csv"
+    found.write_text(re.sub(r"(?m),1$", ",0", found.read_text()))
     gate = ["--accuracy-goal=0.5"]
-    assert build([stripes], out, "mine", "votes", [*QUICK, "epochs=12", "batch=8"], gate) == 0
+    assert build([stripes], out, "mine", "votes", [*QUICK, "epochs=20"], gate) == 0
     classifier = Classifier.read(out / "mine.tflite")
     assert classifier.card.name == "mine" and classifier.card.labels == LABELS
     rng = np.random.default_rng(11)
@@ -191,7 +199,7 @@ def test_build_makes_a_device_file_from_a_folder_of_pictures_and_goes_on_where_i
     assert {"manifest.parquet", "audit", "run", "reports", "mine.tflite"} <= {each.name for each in out.iterdir()}
     first = (out / "run" / "history.json").stat().st_mtime_ns
     capfd.readouterr()
-    assert build([stripes], out, "mine", "votes", [*QUICK, "epochs=12", "batch=8"], gate) == 0
+    assert build([stripes], out, "mine", "votes", [*QUICK, "epochs=20"], gate) == 0
     assert (out / "run" / "history.json").stat().st_mtime_ns == first, "no epoch was trained again"
     shown = capfd.readouterr().out
     assert [line.split()[3] for line in shown.splitlines() if line.startswith("$ ")][:2] == ["train", "train"]
