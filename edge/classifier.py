@@ -12,8 +12,7 @@ from edge.contract import ModelCard, Quantization, read_card, read_model_file, s
 from edge.errors import ModelError
 
 MODELS = Path(__file__).parent / "models"
-DEFAULT = "emotion-8"
-SHIPPED = MODELS / f"{DEFAULT}.tflite"
+SHIPPED = MODELS / f"{config.Model().file}.tflite"
 """The models that we trained, and the one that is used unless another is asked for. Their cards say how they were made,
 docs/models/ how good they are."""
 

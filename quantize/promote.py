@@ -1,6 +1,5 @@
 """The chain from a trained run to the file that ships: calibrate, convert, compare, gate, measure once, write."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ from quantize.page import model_page, record
 from quantize.runs import Run
 from train import data, importers, metrics, robustness
 from train.data import Truth
+from train.whole import whole
 
 ACCURACY_WHEN_SURE: dict[Truth, float] = {"votes": 0.9, "label": 0.8}
 """What is answered rather than called uncertain shall be right this often on the validation faces, share. One person's
@@ -238,10 +238,8 @@ def _calibrated(each: Candidate, validation: data.FaceSet, order: Order) -> Cand
 
 def _write(order: Order, content: bytes) -> None:
     """The file, whole or not at all, and its page."""
-    order.out.parent.mkdir(parents=True, exist_ok=True)
-    aside = order.out.with_suffix(".tmp")
-    aside.write_bytes(content)
-    os.replace(aside, order.out)
+    with whole(order.out) as aside:
+        aside.write_bytes(content)
     (order.reports / f"{order.name}.md").write_text(model_page(content, order.out.name))
 
 

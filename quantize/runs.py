@@ -26,9 +26,14 @@ class Run:
     description: dict[str, Any]
 
     @property
+    def recipe(self) -> Recipe:
+        """How its network was trained."""
+        return Recipe.from_dict(self.description["recipe"])
+
+    @property
     def spec(self) -> InputSpec:
         """How its network wants a face."""
-        return InputSpec(**self.description["recipe"]["input"])
+        return self.recipe.input
 
     @property
     def manifest(self) -> Path:
@@ -40,7 +45,7 @@ class Run:
         """What trains the same network, without the paths of this machine."""
         description = {"teacher": None, "excluded": None, "start": None} | self.description
         words = [f"--data={name}" for name in description["data"]]
-        words += [f"--set={each}" for each in told(Recipe.from_dict(description["recipe"]))]
+        words += [f"--set={each}" for each in told(self.recipe)]
         for option, key, part in (
             ("teacher", "teacher", "file"),
             ("exclude", "excluded", "file"),
@@ -54,7 +59,7 @@ class Run:
         from train.checkpoint import saved
         from train.networks import single
 
-        heads = self.description["recipe"]["heads"]
+        heads = self.recipe.heads
         if head not in heads:
             raise SettingsError(f"{self.folder}: has learned {', '.join(heads)}: expected --head to be one of these")
         return single(saved(self.folder), head)

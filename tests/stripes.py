@@ -1,12 +1,15 @@
 """Pictures of which a small network learns the label within seconds: a bright band, its height is the label."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from edge.contract import LABELS
+from train.augment import STILL
+from train.recipe import Recipe, told
 
 SIDE, BAND = 48, 6
 QUICK = (
@@ -16,9 +19,7 @@ QUICK = (
     "warmup_epochs=1",
     "average=0.9",
     "dropout=0.1",
-    *(f"augment.{name}=0" for name in ("flip_share", "shift", "rotate_degrees", "zoom", "shear", "brightness")),
-    *(f"augment.{name}=0" for name in ("contrast", "gamma", "soften_share", "blur_share", "dark_share")),
-    *(f"augment.{name}=0" for name in ("jpeg_share", "noise_share", "erase_share")),
+    *told(replace(Recipe(), augment=STILL)),
 )
 """Recipe settings for them. No augmentation: a band that moves would be another label."""
 

@@ -13,7 +13,8 @@ OURS = {"edge", "train", "quantize", "benchmarks", "tests"}
 CONTRACT = {"edge.contract", "edge.errors"}  # errors: what the contract raises
 DETECTION = {"edge.config", "edge.faces", "edge.perceive", "edge.scene", "edge.sources.folder"}  # photos, and faces
 WORKBENCH = {
-    f"train.{each}" for each in ("checkpoint", "data", "importers", "metrics", "networks", "recipe", "robustness")
+    f"train.{each}"
+    for each in ("checkpoint", "data", "importers", "metrics", "networks", "recipe", "robustness", "whole")
 }
 ALLOWED = {
     "edge": {"edge"},

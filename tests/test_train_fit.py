@@ -124,7 +124,7 @@ def test_a_run_leaves_its_recipe_history_plot_manifest_and_best_network(fitted: 
     assert history[-1]["loss"] < history[0]["loss"]
     assert max(each["votes_accuracy"] for each in history) > 0.9 < max(each["label_accuracy"] for each in history)
     assert history[1]["learning_rate"] == QUICK.peak_rate > history[-1]["learning_rate"] > 0
-    assert len((fitted / "manifest.txt").read_text().split()) == 160
+    assert len((fitted / "manifest.txt").read_text().splitlines()) == 160
     assert (fitted / "history.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in fitted.glob("epoch-*")] == ["epoch-006.npz"]
 

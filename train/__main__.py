@@ -143,9 +143,11 @@ def _add_import(parser: Parser) -> None:
 
 def _import(given: argparse.Namespace) -> None:
     from train import importers, manifest
+    from train.data import joined, marked_copies
 
-    manifest.write(given.out, [(path.resolve(), importers.with_splits(path, given.seed)) for path in given.data])
-    print(manifest.summary(importers.read_all([given.out])))
+    sets = [(path.resolve(), importers.with_splits(path, given.seed)) for path in given.data]
+    manifest.write(given.out, sets)
+    print(manifest.summary(marked_copies(joined([faces for _, faces in sets]))))
 
 
 def _add_audit(parser: Parser) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SettingsError, SourceError
+from train.data import FaceSet, Trained
 from train.recipe import Recipe
+from train.whole import whole
 
 Weights = list[NDArray[Any]]
 
@@ -48,8 +49,11 @@ class Progress:
         return bool(patience and scores and len(scores) - 1 - int(np.argmax(scores)) >= patience)
 
 
-def begin(run: Path, description: dict[str, Any], digests: list[str]) -> None:
-    """Write what a run is begun with; SettingsError, naming what differs, if it was begun with something else."""
+def begin(run: Path, description: dict[str, Any], training: FaceSet) -> None:
+    """Write what a run is begun with, and the marks of its training faces.
+
+    SettingsError, naming what differs, if it was begun with something else.
+    """
     run.mkdir(parents=True, exist_ok=True)
     now = _flat(json.loads(json.dumps(description)))
     before = _flat(_described(run)) if (run / "run.json").is_file() else now
@@ -60,8 +64,8 @@ def begin(run: Path, description: dict[str, Any], digests: list[str]) -> None:
         )
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise SettingsError(f"{run}: begun with other settings ({told}{more}): give the same, or another --run folder")
-    write_whole(run / "manifest.txt", "\n".join(sorted(digests)) + "\n")
-    write_whole(run / "run.json", json.dumps(description, indent=1) + "\n")
+    _write(run / "manifest.txt", Trained.of(training).text())
+    _write(run / "run.json", json.dumps(description, indent=1) + "\n")
 
 
 def _described(run: Path) -> dict[str, Any]:
@@ -135,9 +139,9 @@ def keep(run: Path, progress: Progress) -> None:
     current = _file(run, len(progress.history))
     np.savez(current, **_arrays(progress))  # type: ignore[arg-type]  # numpy's stub takes the names for its options
     if progress.better():
-        progress.judge.save(run / "best.tmp.keras")
-        os.replace(run / "best.tmp.keras", run / "best.keras")
-    write_whole(run / "history.json", json.dumps(progress.history, indent=1) + "\n")
+        with whole(run / "best.keras") as aside:
+            progress.judge.save(aside)
+    _write(run / "history.json", json.dumps(progress.history, indent=1) + "\n")
     for each in run.glob("epoch-*.npz"):
         if each != current:
             each.unlink()
@@ -186,8 +190,6 @@ def file_sha256(path: Path) -> str:
         raise SourceError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """All of it or, after a kill, the file as it was before."""
-    aside = path.with_suffix(".tmp")
-    aside.write_text(text)
-    os.replace(aside, path)
+def _write(path: Path, text: str) -> None:
+    with whole(path) as aside:
+        aside.write_text(text)

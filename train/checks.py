@@ -12,7 +12,7 @@ from edge import config
 from edge.faces import face_finder
 from edge.perceive import sharpness
 from edge.scene import Face
-from train.data import FaceSet
+from train.data import FaceSet, voted
 from train.extract import detected
 from train.findings import Finding
 from train.fingerprint import near_pairs
@@ -51,12 +51,6 @@ def framed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     mean = round(float(pixels.mean()))
     whole = cv2.copyMakeBorder(large, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=mean)
     return np.asarray(cv2.cvtColor(whole, cv2.COLOR_GRAY2RGB), np.uint8)
-
-
-def voted(faces: FaceSet) -> NDArray[np.bool_]:
-    """(n,) is the face of a source whose faces have the votes of several people?"""
-    several = (faces.votes.max(axis=1) < 1) & (faces.votes.sum(axis=1) > 0)
-    return np.isin(faces.source, np.unique(faces.source[several]))
 
 
 def _detections(faces: FaceSet) -> Iterator[Finding]:

@@ -42,7 +42,7 @@ def lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             reader = csv.reader(stream, skipinitialspace=True)
             yield from ((reader.line_num, cells) for cells in reader if cells)
     except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise SourceError(f"{path}: not readable as CSV ({_one_line(error)}): expected UTF-8 text") from error
+        raise SourceError(f"{path}: not readable as CSV ({one_line(error)}): expected UTF-8 text") from error
 
 
 def number(text: str, where: str, name: str, low: float, high: float) -> float:
@@ -75,7 +75,7 @@ def parquet(path: Path, wanted: Collection[str]) -> dict[str, list[Any]]:
     try:
         read: dict[str, list[Any]] = files.read_table(path).to_pydict()
     except (ArrowException, OSError) as error:
-        raise SourceError(f"{path}: damaged Parquet file ({_one_line(error)}): expected a whole one") from error
+        raise SourceError(f"{path}: damaged Parquet file ({one_line(error)}): expected a whole one") from error
     return read
 
 
@@ -86,12 +86,13 @@ def _parquet_names(path: Path) -> set[str]:
     try:
         return set(files.read_schema(path).names)
     except (ArrowException, OSError) as error:
-        raise SourceError(f"{path}: no Parquet file ({_one_line(error)}): expected one") from error
+        raise SourceError(f"{path}: no Parquet file ({one_line(error)}): expected one") from error
 
 
 def _first(path: Path) -> list[str]:
     return next(lines(path), (1, []))[1]
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What it says, without line ends, 200 characters at most."""
     return " ".join(str(error).split())[:200]

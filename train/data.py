@@ -197,6 +197,12 @@ def trainable(faces: FaceSet) -> FaceSet:
     return faces.where(training & known & ~blank & ~copies)
 
 
+def voted(faces: FaceSet) -> NDArray[np.bool_]:
+    """(n,) is the face of a source whose faces have the votes of several people?"""
+    several = (faces.votes.max(axis=1) < 1) & (faces.votes.sum(axis=1) > 0)
+    return np.isin(faces.source, np.unique(faces.source[several]))
+
+
 def judged(faces: FaceSet, split: str, kind: Truth = "votes") -> FaceSet:
     """The faces of a split that have a right answer of this kind: those that an accuracy is measured on."""
     return faces.where((faces.split == split) & (faces.truth(kind) >= 0))

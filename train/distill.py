@@ -1,6 +1,5 @@
 """Teachers' answers for the training faces, kept on disk for a student to learn from (arXiv 1503.02531)."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from edge.errors import SettingsError
 from train import data, importers, metrics
 from train.checkpoint import file_sha256, recipe_of, saved
 from train.fit import predict
+from train.whole import whole
 
 Answers = dict[str, NDArray[np.floating[Any]]]
 
@@ -31,7 +31,7 @@ def distill(paths: list[Path], teachers: list[Path], out: Path) -> int:
         raise SettingsError(f"teachers with the heads {[sorted(a) for a in each]}: expected the same heads for all")
     mean = {head: np.mean([answers[head] for answers in each], axis=0) for head in sorted(heads)}
     shares = {head: metrics.probabilities(logits).astype(np.float32) for head, logits in mean.items()}
-    _write_whole(out, {"sha256": training.sha256, **shares})
+    _write(out, {"sha256": training.sha256, **shares})
     return len(training)
 
 
@@ -40,7 +40,7 @@ def _remembered(faces: data.FaceSet, run: Path) -> Answers:
     name = data.manifest_sha256([*faces.sha256, file_sha256(run / "best.keras")])[:16]
     cache = run / f"answers-{name}.npz"
     if not cache.is_file():
-        _write_whole(cache, _asked(faces, run))
+        _write(cache, _asked(faces, run))
     with np.load(cache) as kept:
         return dict(kept)
 
@@ -52,9 +52,6 @@ def _asked(faces: data.FaceSet, run: Path) -> Answers:
     return {head: (logits + mirrored[head]) / 2 for head, logits in straight.items()}
 
 
-def _write_whole(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """All of it or, after a kill, nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp.npz")
-    np.savez_compressed(aside, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its options
-    os.replace(aside, path)
+def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    with whole(path) as aside:
+        np.savez_compressed(aside, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its options

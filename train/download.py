@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge.errors import SettingsError, SourceError
+from train.columns import one_line
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def download(name: str, folder: Path) -> Path:
         return Path(fetch(place.handle, output_dir=str(folder)))
     except refusals as error:
         raise SourceError(
-            f"{place.page}: not fetched ({type(error).__name__}: {_one_line(error)}): expected a network, a Kaggle key "
+            f"{place.page}: not fetched ({type(error).__name__}: {one_line(error)}): expected a network, a Kaggle key "
             f"and your consent to the terms on that page; {KEY}"
         ) from error
 
@@ -69,7 +70,3 @@ def _kagglehub(kind: str) -> tuple[Callable[..., str], tuple[type[BaseException]
     refusals = [each for each in own if issubclass(each, Exception)]
     fetch = kagglehub.dataset_download if kind == "dataset" else kagglehub.competition_download
     return fetch, (OSError, ValueError, *refusals)  # OSError: requests' errors are such
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]

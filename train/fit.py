@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from edge.contract import InputSpec, scale_pixels
 from edge.errors import SourceError
-from train import checkpoint, data, findings, history, importers, metrics, mixing, networks, valence
+from train import checkpoint, data, findings, history, importers, metrics, mixing, networks, splits, valence
 from train.augment import augmented
 from train.checkpoint import Progress, recipe_of, saved
 from train.losses import losses, optimizer
@@ -50,8 +50,9 @@ def fit(
     faces = importers.read_all(paths)
     training, excluded = _without(data.trainable(faces), exclude)
     validation = _validation(faces, recipe)
+    splits.refuse_absent(faces)
     aims = targets(training, recipe, teacher)
-    checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded, start), list(training.sha256))
+    checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded, start), training)
 
     with _precision(recipe.precision):
         progress = _start_or_resume(run, recipe, start)

@@ -1,7 +1,6 @@
 """One Parquet file that says which faces of which data sets are used, with which label and in which split."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from edge.contract import LABELS
 from edge.errors import SourceError
 from train import columns, splits
 from train.data import FaceSet, joined, labelled, marked_copies, one_vote
+from train.whole import whole
 
 FORM = "a manifest of `python -m train import` (Parquet)"
 COLUMNS = (
@@ -36,10 +36,8 @@ def write(path: Path, sets: Sequence[tuple[Path, FaceSet]]) -> None:
 
     rows = [row for data, faces in sets for row in _rows(data, faces)]
     table = Table.from_pydict({name: [row[name] for row in rows] for name in COLUMNS}, schema=_schema())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".tmp")
-    parquet.write_table(table, aside)
-    os.replace(aside, path)
+    with whole(path) as aside:
+        parquet.write_table(table, aside)
 
 
 def read(path: Path, read_set: Callable[[Path], FaceSet]) -> FaceSet:

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from edge.contract import LABELS
 from edge.errors import SourceError
-from train.checks import voted
-from train.data import SIDE, FaceSet
+from train.data import SIDE, FaceSet, Trained, voted
 from train.findings import Finding
 
 FOLDS = 5
@@ -57,12 +56,11 @@ def _against_votes(faces: FaceSet, training: NDArray[np.int64]) -> Iterator[Find
         )
 
 
-def _manifest(run: Path) -> list[str]:
+def _manifest(run: Path) -> NDArray[np.str_]:
     """The sha256 of the faces that a run's network learned from."""
-    try:
-        return (run / "manifest.txt").read_text().split()
-    except OSError as error:
-        raise SourceError(f"{run}: no manifest.txt there: expected the folder of a run of `train fit`") from error
+    if not (run / "manifest.txt").is_file():
+        raise SourceError(f"{run}: no manifest.txt there: expected the folder of a run of `train fit`")
+    return Trained.read(run / "manifest.txt").sha256
 
 
 def _often_enough(faces: FaceSet, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import SettingsError
 from train import valence
-from train.data import HEADS, FaceSet, Truth
+from train.data import HEADS, FaceSet, Truth, voted
 from train.networks import VALENCE_AROUSAL
 from train.recipe import Balance, Recipe
 
@@ -81,16 +81,10 @@ def _truth(faces: FaceSet, head: Truth) -> NDArray[np.float32]:
     labels = len(HEADS[head])
     if head == "label":
         return np.eye(labels, dtype=np.float32)[np.maximum(faces.truth(head), 0)]
-    alone = (faces.votes.max(axis=1) == 1) & ~_voted(faces)
+    alone = (faces.votes.max(axis=1) == 1) & ~voted(faces)
     return np.where(alone[:, None], LABEL_SHARE * faces.votes + (1 - LABEL_SHARE) / labels, faces.votes).astype(
         np.float32
     )
-
-
-def _voted(faces: FaceSet) -> NDArray[np.bool_]:
-    """Of a source whose faces have the votes of several people."""
-    several = (faces.votes.max(axis=1) < 1) & (faces.votes.sum(axis=1) > 0)
-    return np.isin(faces.source, np.unique(faces.source[several]))
 
 
 def _counts(faces: FaceSet, head: Truth) -> NDArray[np.float32]:

@@ -52,6 +52,8 @@ def _loaded(make: Callable[..., Any], x: Any, weights: str, options: dict[str, A
         ) from error
 
 
-def turned(kernel: Any) -> Any:
-    """The kernel (height, width, 3, n) of a first convolution that was trained on BGR, for RGB."""
-    return np.ascontiguousarray(kernel[:, :, ::-1, :])
+def turn_first(model: Any, name: str) -> None:
+    """Turn the kernel of the first convolution, which was trained on BGR, for RGB."""
+    first = model.get_layer(name)
+    kernel, bias = first.get_weights()
+    first.set_weights([np.ascontiguousarray(kernel[:, :, ::-1, :]), bias])

@@ -16,7 +16,7 @@ from keras.applications import ResNet50
 from numpy.typing import NDArray
 
 from edge.errors import SettingsError
-from train.networks.pretrained import application, centred, turned
+from train.networks.pretrained import application, centred, turn_first
 
 VGGFACE_MEAN_RGB = (131.0912, 103.8827, 91.4953)
 VGGFACE_EPSILON = 1e-3
@@ -34,9 +34,7 @@ def body(x: Any, weights: str = "") -> Any:
     else:
         model = application(ResNet50, centred(x), weights)
     if weights:
-        first = model.get_layer("conv1_conv")
-        kernel, bias = first.get_weights()
-        first.set_weights([turned(kernel), bias])
+        turn_first(model, "conv1_conv")
     return layers.GlobalAveragePooling2D()(model.output)
 
 

@@ -9,14 +9,12 @@ from typing import Any
 from keras import layers
 from keras.applications import VGG19
 
-from train.networks.pretrained import application, centred, turned
+from train.networks.pretrained import application, centred, turn_first
 
 
 def body(x: Any, weights: str = "") -> Any:
     """Features (n, 512)."""
     model = application(VGG19, centred(x), weights)
     if weights:
-        first = model.get_layer("block1_conv1")
-        kernel, bias = first.get_weights()
-        first.set_weights([turned(kernel), bias])
+        turn_first(model, "block1_conv1")
     return layers.GlobalAveragePooling2D()(model.output)
