@@ -4,7 +4,8 @@ import socket
 import tomllib
 import types
 import typing
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -13,8 +14,18 @@ from edge.errors import SettingsError
 
 T = TypeVar("T")
 
-WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path, as text"}
+WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path, as text",
+    tuple: "a list of texts",
+}
 """The types that a setting can have, for people."""
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Names of this machine: what goes there does not leave it."""
 
 
 def _within(table: str, name: str, value: float | None, low: float, high: float) -> None:
@@ -96,11 +107,14 @@ class Track:
     """A track not seen for so long has ended."""
     confirm_frames: int = 3
     """A track counts once it was seen in so many frames: a detector's flicker is no person."""
+    longest_seconds: float = 3600.0
+    """A face that stays takes a new number after so long: numbers are no identities."""
 
     def __post_init__(self) -> None:
         _within("track", "min_iou", self.min_iou, 0.05, 0.95)
         _within("track", "lost_seconds", self.lost_seconds, 0.05, 60)
         _within("track", "confirm_frames", self.confirm_frames, 1, 100)
+        _within("track", "longest_seconds", self.longest_seconds, 1, 86400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,104 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """The lasting record of events, which `emotion-edge events` reads."""
+
+    path: Path | None = None
+    """File of the record (SQLite); none keeps no record, and events for a broker wait in memory only."""
+    keep_days: float = 90.0
+    """Older events are deleted."""
+    keep_mb: float = 64.0
+    """Before the record grows larger than this, megabytes, its oldest events are deleted."""
+
+    def __post_init__(self) -> None:
+        _within("store", "keep_days", self.keep_days, 0.01, 36500)
+        _within("store", "keep_mb", self.keep_mb, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Mqtt:
+    """The broker that labels and events are published to."""
+
+    host: str = ""
+    """Name or address of the broker; empty: none, and no connection is opened."""
+    port: int = 0
+    """Its port; 0 is 8883 with TLS and 1883 without."""
+    tls: bool | None = None
+    """Encrypt, and check the broker's certificate; none is yes, but for a broker on this machine."""
+    ca_file: Path | None = None
+    """Certificates of the authorities to trust (PEM); none is the system's."""
+    user: str = ""
+    """User at the broker; empty: anonymous."""
+    password_file: Path | None = None
+    """File whose first line is the password, for example a systemd credential."""
+    topic: str = "emotion-edge"
+    """Topics begin with this and the device's name."""
+    discovery: str = "homeassistant"
+    """Home Assistant's discovery prefix; empty: the device does not announce itself."""
+
+    def __post_init__(self) -> None:
+        _within("mqtt", "port", self.port, 0, 65535)
+        for name in ("topic", "discovery"):
+            said = getattr(self, name)
+            if set("+#\0") & set(said) or said != said.strip("/"):
+                raise SettingsError(f"[mqtt] {name} = {said!r}: expected a topic without + and #, no / at its ends")
+        if not self.topic:
+            raise SettingsError("[mqtt] topic = '': expected the first part of the topics, such as 'emotion-edge'")
+
+    @property
+    def encrypted(self) -> bool:
+        return self.host not in LOOPBACK if self.tls is None else self.tls
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The web page and API, served by a process of its own."""
+
+    address: str = ""
+    """Address to listen on, "127.0.0.1" for this machine only; empty: no page. Others can reach any other address,
+    which needs token_file."""
+    port: int = 8088
+    """Port to listen on; 0 is any that is free, which the log tells."""
+    token_file: Path | None = None
+    """File whose first line is the secret that clients must know."""
+    hosts: tuple[str, ...] = ()
+    """Names that this machine is called by in a browser's address, besides `address`."""
+    picture: bool = True
+    """Show the picture to who watches; false: readings and charts only."""
+    certificate: Path | None = None
+    """TLS certificate (PEM); none: plain HTTP."""
+    key: Path | None = None
+    """The certificate's key (PEM)."""
+
+    def __post_init__(self) -> None:
+        _within("page", "port", self.port, 0, 65535)
+        if self.address and self.address not in LOOPBACK and not self.token_file:
+            raise SettingsError(
+                f"[page] address = {self.address!r} can be reached by others: expected token_file, "
+                'or address = "127.0.0.1"'
+            )
+
+
+Context = Literal["", "home", "testing", "research", "care", "public", "workplace", "education"]
+
+
+@dataclass(frozen=True, slots=True)
+class Privacy:
+    """What a camera is used for, which must be said before one is opened. See `edge.privacy` for why."""
+
+    context: Context = ""
+    """Where the camera looks: "home" (your own household), "testing" (you, and who agreed to it), "research", "care",
+    "public", "workplace" or "education"."""
+    notice_shown: bool = False
+    """The people in front of it are told, see `emotion-edge notice`; demanded but for "home" and "testing"."""
+    medical_or_safety: bool = False
+    """The use is for medical or safety reasons; demanded for "workplace" and "education"."""
+    contact: str = ""
+    """Who answers for the camera: a name, and how to reach them; stands on the notice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set; the defaults work."""
 
@@ -135,6 +247,10 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     track: Track = field(default_factory=Track)
     events: Events = field(default_factory=Events)
+    store: Store = field(default_factory=Store)
+    mqtt: Mqtt = field(default_factory=Mqtt)
+    page: Page = field(default_factory=Page)
+    privacy: Privacy = field(default_factory=Privacy)
 
 
 def read(path: Path) -> Settings:
@@ -149,10 +265,37 @@ def read(path: Path) -> Settings:
         raise SettingsError(f"{path}: no valid TOML: {error}") from error
 
 
+def changed(settings: Settings, said: Sequence[str]) -> Settings:
+    """The settings with others in their place, each as TABLE.NAME=VALUE, VALUE as in a settings file.
+
+    Text needs no quotation marks. SettingsError for what does not fit.
+    """
+    for each in said:
+        place, given, value = each.partition("=")
+        table, dot, name = place.strip().partition(".")
+        if not (given and dot and table in _names(Settings)):
+            raise SettingsError(f"{each!r}: expected TABLE.NAME=VALUE with a TABLE of {', '.join(_names(Settings))}")
+        kind = type(getattr(settings, table))
+        one = build(kind, {name: _toml_value(value.strip())}, table)
+        settings = replace(settings, **{table: replace(getattr(settings, table), **{name: getattr(one, name)})})
+    return settings
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+def _names(kind: Any) -> list[str]:
+    return [each.name for each in fields(kind)]
+
+
 def build(kind: type[T], given: dict[str, Any], table: str = "") -> T:
     """A dataclass from a table of TOML; refuses names and types that it does not have."""
     kinds = typing.get_type_hints(kind)
-    known = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # every `kind` here is a dataclass
+    known = _names(kind)
     for name in given:
         if name not in known:
             guess = get_close_matches(name, known, 1)
@@ -181,6 +324,8 @@ def _value(kind: Any, value: Any, table: str, name: str) -> Any:
         return float(value)
     if wanted is Path and isinstance(value, str):
         return Path(value).expanduser()
+    if typing.get_origin(kind) is tuple and isinstance(value, list) and all(type(each) is str for each in value):
+        return tuple(value)
     if type(value) is wanted:
         return value
-    raise SettingsError(f"{_place(table)}{name} = {value!r}: expected {WORDS[wanted]}")
+    raise SettingsError(f"{_place(table)}{name} = {value!r}: expected {WORDS[typing.get_origin(wanted) or wanted]}")

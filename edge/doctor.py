@@ -7,24 +7,15 @@ import os
 import platform
 import struct
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from edge import config
 from edge.errors import EmotionEdgeError
 
-if TYPE_CHECKING:  # doctor must start where numpy or OpenCV do not
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from edge.scene import Face
-
-PORTRAIT = Path(__file__).parent / "assets" / "astronaut.jpg"
-"""Eileen Collins, smiling: every model that works calls her happy."""
+# What needs numpy or OpenCV is imported where it is used: doctor must start where they do not.
 
 Verdict = Literal["ok", "warn", "fail"]
 
@@ -111,7 +102,9 @@ def interpreter() -> str:
 
 def detector(settings: config.Settings) -> str:
     """The detector finds the one face of the portrait that ships."""
-    _portrait(settings)
+    from edge.selftest import portrait
+
+    portrait(settings.faces)
     return f"{settings.faces.backend}, {settings.faces.range} range, found the portrait's face"
 
 
@@ -119,9 +112,10 @@ def model(settings: config.Settings) -> str:
     """The model loads, and calls the portrait happy."""
     from edge.classifier import open_classifier
     from edge.perceive import Reader
+    from edge.selftest import portrait
 
     classifier = open_classifier(settings.model)
-    reading = Reader(classifier, settings.limits, settings.model.abstain).read(*_portrait(settings))
+    reading = Reader(classifier, settings.limits, settings.model.abstain).read(*portrait(settings.faces))
     if reading.label != "happy":
         why = f" ({reading.reason})" if reading.reason else ""
         raise EmotionEdgeError(
@@ -129,23 +123,6 @@ def model(settings: config.Settings) -> str:
             "use the model that ships, and the default [limits]"
         )
     return f"{classifier.name}, {len(classifier.card.labels)} labels, portrait {reading.label} {reading.confidence:.0%}"
-
-
-def _portrait(settings: config.Settings) -> "tuple[NDArray[np.uint8], Face]":
-    """The picture of the portrait and the one face in it."""
-    from edge.faces import face_finder
-    from edge.scene import Frame
-    from edge.sources.folder import read_picture
-
-    pixels, now = read_picture(PORTRAIT), time.monotonic()
-    with closing(face_finder(settings.faces)) as finder:
-        faces = finder.find(Frame(pixels, captured_at=now, moment=now, number=0))
-    if len(faces) != 1:
-        raise EmotionEdgeError(
-            f"{len(faces)} faces found in a portrait of one, with [faces] min_score = {settings.faces.min_score:g}: "
-            "use the default"
-        )
-    return pixels, faces[0]
 
 
 def cameras(settings: config.Settings) -> Check:

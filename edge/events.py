@@ -59,6 +59,26 @@ class EmotionEvent:
         return self.label == UNCERTAIN
 
 
+@dataclass(frozen=True, slots=True)
+class CameraEvent:
+    """The camera was lost, or is back.
+
+    type         "camera_lost" or "camera_back"
+    camera       its name
+    reason       what was wrong, for people, one line; of camera_back, what had been
+    dwell_ms     how long the state *before* held, as far as it was seen: of camera_lost, from the first frame to the
+                 last good one; of camera_back, from that to the first one again. Milliseconds
+    captured_at  when that frame, the last or the first, was captured, seconds of time.monotonic(); of a camera that
+                 never gave one, when it was asked to
+    """
+
+    type: Literal["camera_lost", "camera_back"]
+    camera: str
+    reason: str
+    dwell_ms: float
+    captured_at: float
+
+
 class _Expression:
     """What one track's face has shown: the smoothed scores, the settled label, and the rival that leads it.
 
@@ -125,7 +145,7 @@ class Settler:
 
     def __init__(self, settings: config.Events, labels: Sequence[str], abstain: float) -> None:
         """`labels` are the model's; `abstain` (0 to 1) is the model card's or the one set in its place."""
-        self._settings, self._labels, self._abstain = settings, tuple(labels), abstain
+        self.adopt(settings, labels, abstain)
         self._expressions: dict[int, _Expression] = {}
         self._moment, self._now = math.inf, 0.0  # _now grows with _moment, but never goes back
         self._captured_at, self._frame, self._took_ms = 0.0, 0, NOTHING
@@ -157,8 +177,12 @@ class Settler:
             settled.append(_settled(reading, expression))
         return tuple(settled), tuple(event for event in events if event)
 
+    def adopt(self, settings: config.Events, labels: Sequence[str], abstain: float) -> None:
+        """Go on by other settings or another model's labels; what was smoothed and settled stays."""
+        self._settings, self._labels, self._abstain = settings, tuple(labels), abstain
+
     def close(self) -> tuple[EmotionEvent, ...]:
-        """The end events of all tracks that have started, at the end of the run; a second call has none."""
+        """The end events of all tracks that have started; a second call has none."""
         self._took_ms = NOTHING
         events = [self._end(track) for track in sorted(self._expressions)]
         return tuple(event for event in events if event)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -54,6 +55,8 @@ class Perceiver:
     """The step of the infer thread: `perceiver(frame)` gives a Scene, and hands each event on before it returns.
 
     tell  is called with each event, on the caller's thread; it must return at once
+
+    Other threads may call what is not the step: it happens between two frames.
     """
 
     def __init__(
@@ -65,8 +68,34 @@ class Perceiver:
         tell: Callable[[EmotionEvent], None],
     ) -> None:
         self._finder, self._reader, self._tracker, self._settler, self._tell = finder, reader, tracker, settler, tell
+        self._between_frames = Lock()
 
     def __call__(self, frame: Frame) -> Scene:
+        with self._between_frames:
+            return self._perceive(frame)
+
+    def gap(self) -> None:
+        """No frames come for now: every track ends at once, and a face that is seen later is a new one."""
+        with self._between_frames:
+            self._hand_on(self._settler.close())
+            self._tracker.forget()
+
+    def adopt(self, settings: config.Settings, reader: Reader, finder: FaceFinder | None = None) -> None:
+        """Go on with other settings, another reader and, if given, another detector; tracks and labels stay."""
+        with self._between_frames:
+            self._reader = reader
+            self._tracker.adopt(settings.track)
+            self._settler.adopt(settings.events, reader.labels, reader.abstain)
+            if finder:
+                self._finder.close()
+                self._finder = finder
+
+    def close(self) -> None:
+        """Tell of the end of every track that is still there, and let the detector go."""
+        self.gap()
+        self._finder.close()
+
+    def _perceive(self, frame: Frame) -> Scene:
         began = time.perf_counter()
         faces = self._finder.find(frame)
         found = time.perf_counter()
@@ -79,11 +108,6 @@ class Perceiver:
         settled, events = self._settler.update(readings, tracks.ended, frame, took_ms)
         self._hand_on(events)
         return Scene(frame, settled, took_ms | {"settle": (time.perf_counter() - read) * 1000})
-
-    def close(self) -> None:
-        """Tell of the end of every track that is still there, and let the detector go."""
-        self._hand_on(self._settler.close())
-        self._finder.close()
 
     def _hand_on(self, events: Sequence[EmotionEvent]) -> None:
         for event in events:

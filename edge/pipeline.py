@@ -95,8 +95,7 @@ class Pipeline:
         return self
 
     def __iter__(self) -> Iterator[Scene]:
-        if not self._started:  # Python 3.13.5 asks twice for the iterator of a comprehension
-            self._start()
+        self._start()
         return self
 
     def __next__(self) -> Scene:
@@ -105,6 +104,11 @@ class Pipeline:
             return self._scenes.take()
         except Closed:
             raise StopIteration from None
+
+    def next_within(self, timeout_seconds: float) -> Scene | None:
+        """The next scene, or none when it takes longer; Closed after the last one."""
+        self._start()
+        return self._scenes.take_within(timeout_seconds)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
@@ -119,6 +123,8 @@ class Pipeline:
             log.error("while stopping: %s: %s", type(failure).__name__, failure)
 
     def _start(self) -> None:
+        if self._started:  # Python 3.13.5 asks twice for the iterator of a comprehension
+            return
         atexit.register(self._stop)
         # Between these two lines nothing is called, so no interrupt falls there and has us wait for nobody.
         self._running, self._started = {self._capture, self._infer}, True

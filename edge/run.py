@@ -20,6 +20,7 @@ from edge.faces import face_finder
 from edge.interpreter import runtime_name
 from edge.perceive import Perceiver, Reader
 from edge.pipeline import Pipeline
+from edge.record import Recorder
 from edge.sinks import JsonLines
 from edge.sources import Source, open_source
 from edge.stats import Stats, line
@@ -51,10 +52,10 @@ def run(
     with ExitStack() as opened:
         source = open_source(settings.camera)
         classifier = open_classifier(settings.model)
-        sink = JsonLines(settings.events.path or sys.stdout, settings.events.device, classifier.name)
-        opened.enter_context(closing(sink))
+        lines = opened.enter_context(closing(JsonLines(settings.events.path or sys.stdout)))
+        recorder = Recorder(settings.events.device, classifier.name, [lines])
         views = opened.enter_context(closing(Views(window, record)))
-        perceiver = opened.enter_context(closing(perceiver_of(settings, classifier, sink.write)))
+        perceiver = opened.enter_context(closing(perceiver_of(settings, classifier, recorder.write)))
         pipeline = Pipeline(source, perceiver, every=not source.live)
         opened.callback(_log_stop, pipeline, stats)
         opened.enter_context(pipeline)

@@ -1,22 +1,19 @@
-"""Sinks: where EmotionEvents go."""
+"""JsonLines: the sink that writes records as lines, to standard output or a file."""
 
 import errno
-import json
 import logging
 import os
 import re
-import secrets
 import select
 import stat
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from edge.errors import OutputError
-from edge.events import EmotionEvent
+from edge.record import Record
 
 log = logging.getLogger("emotion_edge")
 
@@ -32,52 +29,30 @@ CLOSING_SECONDS = 2.0
 TAIL_BYTES = 64 * 1024
 """How much of an existing file's end is searched for the last `seq`; a record has about 450 bytes."""
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
 
 class JsonLines:
-    """Appends each event to a file or a standard stream as one line of JSON, one `write` call each, without waiting.
-
-    Fields of a record:
-        v           1, the version of this format
-        seq         counts the records from 1; goes on where an existing file ends; a gap is a lost record
-        ts          wall time when the record was made, UTC; ts - age is when the picture was captured
-        mono_ns     when the picture was captured, nanoseconds of the monotonic clock since this boot
-        boot        names the boot (first 8 digits of Linux's boot id): mono_ns compares only within one
-        latency_ms  age: from the picture's capture to this record. publish: how long the write before this one took
-                    (its own cannot be known yet). Between them what the steps took, as the event has it
-        and what EmotionEvent says; box is [x, y, width, height]; valence and arousal are null: nothing measures them
+    """Appends each record to a file or a standard stream as one line, one `write` call each, without waiting.
 
     When writing fails (full disk, a reader that went away or does not read), records are held in memory and tried
-    again, in order, with each next event: `held` says how many wait. Those beyond HOLD, or still held at close(), are
+    again, in order, with each next one: `held` says how many wait. Those beyond HOLD, or still held at close(), are
     counted in `lost`. What was written in part is completed later, so no two records share a line. A last line
     torn by a power cut stays as it is; the next record begins on a line of its own.
 
-    One writer for a file: a second one would repeat its `seq`.
+    One writer for a file: a second one would repeat its numbers.
     """
 
-    def __init__(
-        self,
-        target: Path | IO[Any],
-        device: str,
-        model: str,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, target: Path | IO[Any], monotonic: Callable[[], float] = time.monotonic) -> None:
         """A path to append to, or an open stream with a file descriptor, which stays open; OutputError if it cannot be.
 
-        `device` and `model` ("name@version#hash") are repeated in each record; `monotonic` and `wall` give seconds.
+        `monotonic` gives seconds.
         """
-        self._device, self._model, self._monotonic, self._wall = device, model, monotonic, wall
-        self._boot = _boot_id()
+        self._monotonic = monotonic
         self._owned = isinstance(target, Path)
-        self._fd, self._seq, torn = _opened(target) if isinstance(target, Path) else (_descriptor(target), 0, False)
+        self._fd, self.last_seq, torn = _opened(target) if isinstance(target, Path) else (_descriptor(target), 0, False)
         self._name = str(target) if isinstance(target, Path) else "standard output"
         self._opening = b"\n" if torn else b""
         self._rest = b""  # of the line that is being written
         self._held: deque[bytes] = deque()
-        self._publish_ms = 0.0
         self._complained_at = -COMPLAIN_SECONDS
         self._told = 0  # errno of the trouble that the log last told of, 0 when all is well
         self.lost = 0
@@ -87,13 +62,11 @@ class JsonLines:
         """Records that wait for the file to be writable again."""
         return len(self._held) + bool(self._rest)
 
-    def write(self, event: EmotionEvent) -> None:
-        """Append the event, with those held before it; returns at once and never raises for a failing file."""
-        started = self._monotonic()
-        self._seq += 1
-        self._held.append(self._line(event, started))
+    def write(self, record: Record) -> None:
+        """Append the record, after those held before it."""
+        self.last_seq = record.seq
+        self._held.append(record.line + b"\n")
         self._flush()
-        self._publish_ms = (self._monotonic() - started) * 1000
         while len(self._held) > HOLD:
             self._held.popleft()
             self.lost += 1
@@ -111,36 +84,6 @@ class JsonLines:
         if self._owned:
             os.close(self._fd)
         self._fd = -1
-
-    def _line(self, event: EmotionEvent, now: float) -> bytes:
-        steps = {name: round(took, 1) for name, took in event.latency_ms.items()}
-        record = {
-            "v": 1,
-            "seq": self._seq,
-            "ts": _timestamp(self._wall()),
-            "mono_ns": round(event.captured_at * 1e9),
-            "boot": self._boot,
-            "device": self._device,
-            "type": event.type,
-            "track": event.track,
-            "label": event.label,
-            "group": event.group,
-            "confidence": round(event.confidence, 4),
-            "uncertain": event.uncertain,
-            "top": [[label, round(score, 4)] for label, score in event.top],
-            "valence": None,
-            "arousal": None,
-            "box": [round(share, 4) for share in event.box],
-            "face_px": round(event.face_px),
-            "dwell_ms": round(event.dwell_ms),
-            "latency_ms": {
-                "age": round((now - event.captured_at) * 1000, 1),
-                **steps,
-                "publish": round(self._publish_ms, 1),
-            },
-            "model": self._model,
-        }
-        return json.dumps(record, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
     def _flush(self, deadline: float = 0.0) -> None:
         """Write as much of what is held as the file takes at once, or as a slow reader takes until the deadline."""
@@ -222,15 +165,3 @@ def _tail(path: Path, fd: int) -> tuple[int, bool]:
     # Quotes inside a record's texts are escaped, so this is never part of one.
     numbers = [int(digits) for digits in re.findall(rb'[{,]"seq":(\d{1,18})', tail)]
     return max(numbers, default=0), not tail.endswith(b"\n")
-
-
-def _boot_id() -> str:
-    try:
-        return BOOT_ID.read_text().strip()[:8]
-    except OSError:
-        return secrets.token_hex(4)
-
-
-def _timestamp(seconds: float) -> str:
-    """ISO 8601, UTC, milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -96,7 +96,7 @@ def _size(box: Box) -> tuple[float, float]:
 class _Track:
     """One face over time: where it was seen (`box`), and where it should be now (`predicted`)."""
 
-    __slots__ = ("box", "number", "place", "predicted", "seen_at", "sights", "size")
+    __slots__ = ("box", "number", "numbered_at", "place", "predicted", "seen_at", "sights", "size")
 
     def __init__(self, box: Box, now: float) -> None:
         # Units: widths of a face and logarithms of size. A detector's box jitters by a few hundredths; a head starts
@@ -104,7 +104,7 @@ class _Track:
         self.place = _Motion(_place(box), noise=0.03, agility=5.0, haste=3.0)
         self.size = _Motion(_size(box), noise=0.05, agility=0.5, haste=1.0)
         self.box = self.predicted = box
-        self.seen_at, self.sights, self.number = now, 1, 0
+        self.seen_at, self.sights, self.number, self.numbered_at = now, 1, 0, now
 
     def see(self, box: Box, now: float) -> None:
         seconds = now - self.seen_at
@@ -132,7 +132,8 @@ class Tracker:
 
     A track is confirmed by `confirm_frames` frames in a row, and only then takes a number; until then one miss ends
     it. A confirmed one ends when it was not seen for more than `lost_seconds`, so frames further apart than that
-    never make a track that lasts. A clock that stalls or goes back counts as no time gone by.
+    never make a track that lasts; one that stays takes a new number after `longest_seconds`. A clock that stalls or
+    goes back counts as no time gone by.
     """
 
     def __init__(self, settings: config.Track) -> None:
@@ -156,11 +157,24 @@ class Tracker:
         seen = (Tracked(track.number, face, track.number > 0) for track, face in zip(present, faces, strict=True))
         return Tracks(tuple(seen), ended)
 
+    def forget(self) -> None:
+        """Drop all tracks without a word; what is seen next is new."""
+        self._tracks = []
+
+    def adopt(self, settings: config.Track) -> None:
+        """Go on by other settings."""
+        self._settings = settings
+
     def _end(self) -> tuple[int, ...]:
-        """Forget the tracks out of sight for too long; the numbers of those that had one."""
+        """Forget the tracks out of sight for too long; the numbers that end, theirs and those borne for too long."""
         lost = [track for track in self._tracks if self._now - track.seen_at > self._settings.lost_seconds]
         self._tracks = [track for track in self._tracks if track not in lost]
-        return tuple(sorted(track.number for track in lost if track.number))
+        ended = [track.number for track in lost if track.number]
+        for track in self._tracks:
+            if track.number and self._now - track.numbered_at > self._settings.longest_seconds:
+                ended.append(track.number)
+                track.number = 0  # it takes the next one when it is seen
+        return tuple(sorted(ended))
 
     def _see(self, box: Box, track: _Track | None) -> _Track:
         if track is None:
@@ -169,7 +183,7 @@ class Tracker:
             track.see(box, self._now)
         if not track.number and track.sights >= self._settings.confirm_frames:
             self._numbers += 1
-            track.number = self._numbers
+            track.number, track.numbered_at = self._numbers, self._now
         return track
 
     def _match(self, boxes: Sequence[Box]) -> dict[int, _Track]:

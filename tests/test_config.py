@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import tomllib
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ SET = {
     "faces": {"backend": "mediapipe", "range": "full", "min_score": 0.6, "max_faces": 3},
     "model": {"file": "mine.tflite", "threads": 2, "abstain": 0.7},
     "limits": {"min_face_px": 40.5, "min_sharpness": 0.1, "max_turn": 0.3},
-    "track": {"min_iou": 0.4, "lost_seconds": 2.5, "confirm_frames": 5},
+    "track": {"min_iou": 0.4, "lost_seconds": 2.5, "confirm_frames": 5, "longest_seconds": 60.5},
     "events": {
         "smooth_seconds": 0.8,
         "margin": 0.2,
@@ -31,13 +31,47 @@ SET = {
         "path": "events.jsonl",
         "report_seconds": 60.5,
     },
+    "store": {"path": "events.db", "keep_days": 7.5, "keep_mb": 10.5},
+    "mqtt": {
+        "host": "broker.lan",
+        "port": 8884,
+        "tls": False,
+        "ca_file": "ca.pem",
+        "user": "edge",
+        "password_file": "password",
+        "topic": "faces",
+        "discovery": "ha",
+    },
+    "page": {
+        "address": "localhost",
+        "port": 8080,
+        "token_file": "token",
+        "hosts": ["kitchen.lan"],
+        "picture": False,
+        "certificate": "page.crt",
+        "key": "page.key",
+    },
+    "privacy": {
+        "context": "home",
+        "notice_shown": True,
+        "medical_or_safety": True,
+        "contact": "Ada, room 3",
+    },
 }
 """A value for every setting, none of them the default; one that a file may hold as it is."""
 
 NAMES = [(table.name, each.name) for table in fields(Settings) for each in fields(getattr(Settings(), table.name))]
 
-WITHOUT_DEFAULT = {("model", "abstain"), ("events", "device"), ("events", "path")}
+WITHOUT_DEFAULT = {
+    (table, name) for table, name in NAMES if getattr(getattr(Settings(), table), name) is None or name == "device"
+}
 """No default that TOML can say: none, or this computer's name. The shipped file shows an example of each."""
+
+
+def meant(settings: object, table: str, name: str) -> object:
+    """A setting as a file says it."""
+    value = getattr(getattr(settings, table), name)
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
 
 
 def toml(table: str, name: str, value: object) -> str:
@@ -79,12 +113,11 @@ def test_a_value_is_tried_for_each_setting_and_differs_from_the_default():
 
 @pytest.mark.parametrize(("table", "name"), NAMES)
 def test_each_setting_can_be_set_from_a_file_and_changes_nothing_else(settings_file, table, name):
-    given = SET[table][name]
-    got = asdict(read(settings_file(toml(table, name, given))))
-    assert got[table].pop(name) == (Path(given) if name == "path" else given)
-    others = asdict(Settings())
-    del others[table][name]
-    assert got == others
+    got = read(settings_file(toml(table, name, SET[table][name])))
+    assert meant(got, table, name) == SET[table][name]
+    assert {each: meant(got, *each) for each in NAMES if each != (table, name)} == {
+        each: meant(Settings(), *each) for each in NAMES if each != (table, name)
+    }
 
 
 def test_all_can_be_set_at_once(settings_file):
@@ -141,6 +174,11 @@ def test_an_unknown_table_is_refused_with_a_suggestion(settings_file):
         ("[events]\npath = 1", "[events] path = 1: expected a path, as text"),
         ('[model]\nabstain = "half"', "[model] abstain = 'half': expected a number"),
         ("[events]\ndevice = 2024-01-01", "[events] device = datetime.date(2024, 1, 1): expected text"),
+        ("[page]\nhosts = 'me'", "[page] hosts = 'me': expected a list of texts"),
+        ("[page]\nhosts = [1]", "[page] hosts = [1]: expected a list of texts"),
+        ("[page]\naddress = '0.0.0.0'", "[page] address = '0.0.0.0' can be reached by others: expected token_file"),
+        ("[mqtt]\ntopic = 'a/#'", "[mqtt] topic = 'a/#': expected a topic without + and #"),
+        ("[mqtt]\ntopic = ''", "[mqtt] topic = '': expected the first part of the topics"),
         ("[[track]]\nmin_iou = 0.3", "track = [{'min_iou': 0.3}]: expected a table [track]"),
     ],
 )
@@ -162,10 +200,15 @@ BOUNDS = [
     ("track", "min_iou", 0.05, 0.95),
     ("track", "lost_seconds", 0.05, 60),
     ("track", "confirm_frames", 1, 100),
+    ("track", "longest_seconds", 1, 86400),
     ("events", "smooth_seconds", 0, 60),
     ("events", "margin", 0, 0.9),
     ("events", "dwell_seconds", 0, 60),
     ("events", "report_seconds", 0, 86400),
+    ("store", "keep_days", 0.01, 36500),
+    ("store", "keep_mb", 1, 1_000_000),
+    ("mqtt", "port", 0, 65535),
+    ("page", "port", 0, 65535),
 ]
 
 
@@ -234,10 +277,10 @@ def shipped_values() -> dict[tuple[str, str], object]:
 
 
 def test_the_shipped_file_has_every_setting_in_order_and_at_its_default():
-    shown, defaults = shipped_values(), asdict(Settings())
+    shown = shipped_values()
     assert list(shown) == NAMES
     assert {name: value for name, value in shown.items() if name not in WITHOUT_DEFAULT} == {
-        name: defaults[name[0]][name[1]] for name in NAMES if name not in WITHOUT_DEFAULT
+        name: meant(Settings(), *name) for name in NAMES if name not in WITHOUT_DEFAULT
     }
 
 
@@ -255,3 +298,30 @@ def test_each_setting_of_the_shipped_file_has_a_comment_that_tells_its_bounds():
     assert len(comments) == len(NAMES)
     said = {line.split(" = ")[0]: comment for comment, line in comments.items()}
     assert not [name for _, name, low, high in BOUNDS if f"{low} to {high}" not in said[name]]
+
+
+@pytest.mark.parametrize(("table", "name"), NAMES)
+def test_each_setting_can_be_changed_by_its_name(table, name):
+    given = SET[table][name]
+    said = str(given).lower() if isinstance(given, bool) else str(given)
+    settings = config.changed(Settings(), [f"{table}.{name}={said}", "camera.fps = 12"])
+    assert (meant(settings, table, name), settings.camera.fps) == (
+        12 if (table, name) == ("camera", "fps") else given,
+        12,
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("dwell=1", "'dwell=1': expected TABLE.NAME=VALUE with a TABLE of camera, faces"),
+        ("events.dwell_seconds", "expected TABLE.NAME=VALUE"),
+        ("event.dwell_seconds=1", "expected TABLE.NAME=VALUE with a TABLE of camera"),
+        ("events.dwell_second=1", "[events] unknown name 'dwell_second'; did you mean 'dwell_seconds'?"),
+        ("events.dwell_seconds=long", "[events] dwell_seconds = 'long': expected a number"),
+        ("events.dwell_seconds=-1", "[events] dwell_seconds = -1.0: expected 0 to 60"),
+    ],
+)
+def test_a_change_that_does_not_fit_is_refused(said, expected):
+    with pytest.raises(SettingsError, match=re.escape(expected)):
+        config.changed(Settings(), [said])

@@ -6,46 +6,36 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.errors import OutputError
-from edge.events import EmotionEvent
-from edge.sinks import BOOT_ID, HOLD, JsonLines
+from edge.record import Recorder
+from edge.sinks import HOLD, JsonLines
 from tests.disks import growing_no_further, mounted
-
-EVENT = EmotionEvent(
-    type="change",
-    track=7,
-    label="happy",
-    confidence=0.83123,
-    reason="",
-    top=(("happy", 0.83123), ("neutral", 0.11), ("surprise", 0.03)),
-    box=(0.31, 0.22, 0.18, 0.24),
-    face_px=96.4,
-    dwell_ms=1200.4,
-    latency_ms={"capture": 8.0, "detect": 14.04, "infer": 6.0},
-    captured_at=12.345678912,
-    frame=370,
-)
+from tests.test_record import EVENT, MODEL, Clock, clocks
 
 
-class Clock:
-    """A clock that stands still until it is set."""
+class Written:
+    """JsonLines behind a Recorder, as the daemon has them."""
 
-    def __init__(self, now: float = 12.42) -> None:
-        self.now = now
+    def __init__(self, target: Path | Any, clock: Clock | None = None) -> None:
+        self._sink = JsonLines(target, clock or Clock())
+        self.write = Recorder("emo-kitchen", MODEL, [self._sink], clocks(clock or Clock())).write
+        self.close = self._sink.close
 
-    def __call__(self) -> float:
-        return self.now
+    @property
+    def held(self) -> int:
+        return self._sink.held
+
+    @property
+    def lost(self) -> int:
+        return self._sink.lost
 
 
-def opened(target: Path | Any, clock: Clock | None = None) -> JsonLines:
-    wall = Clock(1795256130.1239)  # 2026-11-21 10:15:30.1239 UTC
-    return JsonLines(target, "emo-kitchen", "emo-mini-int8@1.0.0#ab12", monotonic=clock or Clock(), wall=wall)
+opened = Written
 
 
 def records(path: Path) -> list[dict[str, Any]]:
@@ -54,52 +44,6 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 def sequence(path: Path) -> list[int]:
     return [record["seq"] for record in records(path)]
-
-
-def test_a_record_has_the_fields_of_the_format_and_no_others(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    sink = opened(path)
-    sink.write(EVENT)
-    (record,) = records(path)
-    assert list(record) == [
-        *("v", "seq", "ts", "mono_ns", "boot", "device", "type", "track", "label", "group", "confidence", "uncertain"),
-        *("top", "valence", "arousal", "box", "face_px", "dwell_ms", "latency_ms", "model"),
-    ]
-    boot = record.pop("boot")
-    assert len(boot) == 8 and (not BOOT_ID.exists() or BOOT_ID.read_text().startswith(boot))
-    assert record == {
-        "v": 1,
-        "seq": 1,
-        "ts": "2026-11-21T10:15:30.123Z",
-        "mono_ns": 12345678912,
-        "device": "emo-kitchen",
-        "type": "change",
-        "track": 7,
-        "label": "happy",
-        "group": "positive",
-        "confidence": 0.8312,
-        "uncertain": False,
-        "top": [["happy", 0.8312], ["neutral", 0.11], ["surprise", 0.03]],
-        "valence": None,
-        "arousal": None,
-        "box": [0.31, 0.22, 0.18, 0.24],
-        "face_px": 96,
-        "dwell_ms": 1200,
-        "latency_ms": {"age": 74.3, "capture": 8.0, "detect": 14.0, "infer": 6.0, "publish": 0.0},
-        "model": "emo-mini-int8@1.0.0#ab12",
-    }
-
-
-def test_an_uncertain_event_says_so(tmp_path: Path) -> None:
-    sink = opened(tmp_path / "events.jsonl")
-    sink.write(replace(EVENT, label="uncertain", reason="blurred", confidence=0.0, top=()))
-    (record,) = records(tmp_path / "events.jsonl")
-    assert (record["label"], record["group"], record["uncertain"], record["top"]) == (
-        "uncertain",
-        "uncertain",
-        True,
-        [],
-    )
 
 
 def test_an_event_is_in_the_file_when_write_returns(tmp_path: Path) -> None:
@@ -164,7 +108,7 @@ def test_numbers_go_on_in_a_file_longer_than_the_part_that_is_read(tmp_path: Pat
 def test_a_device_name_cannot_pass_for_a_number_nor_break_the_line(tmp_path: Path) -> None:
     path, name = tmp_path / "events.jsonl", '{"seq":9000,"seq":9001\n\u2028\udc80'
     for _ in range(2):
-        JsonLines(path, name, "model").write(EVENT)
+        Recorder(name, MODEL, [JsonLines(path)]).write(EVENT)
     assert sequence(path) == [1, 2]
     assert records(path)[0]["device"] == name
 
@@ -362,23 +306,13 @@ def test_closing_does_not_wait_for_ever_for_a_reader(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("edge.sinks.CLOSING_SECONDS", 0.01)
     reader, writer = os.pipe()
     with open(writer, "wb") as stream:
-        sink = JsonLines(stream, "device", "model")
+        sink = opened(stream)
         for _ in range(500):
             sink.write(EVENT)
         held = sink.held
         sink.close()
     os.close(reader)
     assert (sink.held, sink.lost) == (0, held)
-
-
-def test_the_next_record_tells_how_long_the_last_write_took(tmp_path: Path) -> None:
-    """Each look at the clock is 10 ms after the last: one as the write begins, one when it is done."""
-    ticks = iter(range(100))
-    sink = JsonLines(tmp_path / "events.jsonl", "", "", monotonic=lambda: EVENT.captured_at + next(ticks) / 100)
-    sink.write(EVENT)
-    sink.write(EVENT)
-    assert [record["latency_ms"]["publish"] for record in records(tmp_path / "events.jsonl")] == [0.0, 10.0]
-    assert [record["latency_ms"]["age"] for record in records(tmp_path / "events.jsonl")] == [0.0, 20.0]
 
 
 def test_closing_twice_is_closing_once(tmp_path: Path) -> None:
@@ -392,8 +326,8 @@ def test_closing_twice_is_closing_once(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from tests.test_sinks import EVENT, JsonLines
-sink = JsonLines(Path(sys.argv[1]), "device", "model")
+from tests.test_sinks import EVENT, opened
+sink = opened(Path(sys.argv[1]))
 while True:
     sink.write(EVENT)
     print(flush=True)
