@@ -4,7 +4,7 @@ import ctypes
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,16 +27,6 @@ def since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Functions that give seconds, and whether `wall` is kept right; tests and replays bring their own."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    since_boot: Callable[[], float] = since_boot
-    wall: Callable[[], float] = time.time
-    synchronized: Callable[[], bool] = synchronized
-
-
 def boot_id() -> str:
     """The first 8 hexadecimal digits of Linux's id of this boot; without one, digits of chance."""
     try:
@@ -48,3 +38,14 @@ def boot_id() -> str:
 def timestamp(seconds: float) -> str:
     """Seconds since 1970 as ISO 8601, UTC, milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Functions that give seconds, whether `wall` is kept right, and the boot; tests and replays bring their own."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    since_boot: Callable[[], float] = since_boot
+    wall: Callable[[], float] = time.time
+    synchronized: Callable[[], bool] = synchronized
+    boot: str = field(default_factory=boot_id)

@@ -219,6 +219,29 @@ class Page:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Governor:
+    """Goals that the daemon trades work for: see `edge.governor`. They hold for live sources."""
+
+    max_age_ms: float = 200.0
+    """How old a picture may be when its labels are out (95 of 100)."""
+    max_celsius: float = 78.0
+    """How warm the board may be; a Raspberry Pi throttles itself at 80."""
+    longest_interval: int = 4
+    """Faces are searched at least in every so many frames; 1 is always in all of them."""
+    idle_seconds: float = 10.0
+    """After so long without a face, fewer frames are looked at; 0 is never."""
+    idle_fps: float = 10.0
+    """So many a second."""
+
+    def __post_init__(self) -> None:
+        _within("governor", "max_age_ms", self.max_age_ms, 1, 60000)
+        _within("governor", "max_celsius", self.max_celsius, 1, 150)
+        _within("governor", "longest_interval", self.longest_interval, 1, 64)
+        _within("governor", "idle_seconds", self.idle_seconds, 0, 86400)
+        _within("governor", "idle_fps", self.idle_fps, 0.1, 1000)
+
+
 Context = Literal["", "home", "testing", "research", "care", "public", "workplace", "education"]
 
 
@@ -250,6 +273,7 @@ class Settings:
     store: Store = field(default_factory=Store)
     mqtt: Mqtt = field(default_factory=Mqtt)
     page: Page = field(default_factory=Page)
+    governor: Governor = field(default_factory=Governor)
     privacy: Privacy = field(default_factory=Privacy)
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -11,10 +12,24 @@ from numpy.typing import NDArray
 from edge import config
 from edge.classifier import Classifier
 from edge.contract import UNCERTAIN, Corners, InputSpec, box_corners, crop, eye_corners
-from edge.events import EmotionEvent, Settler
+from edge.events import CameraEvent, EmotionEvent, Settler
 from edge.faces import FaceFinder
-from edge.scene import Face, Frame, Reading, Scene
+from edge.scene import Box, Face, Frame, Point, Reading, Scene
 from edge.track import Tracker
+
+Happening = Frame | CameraEvent | config.Settings | None
+"""What a Perceiver went through: None is a gap, settings are those that it went on with."""
+
+
+class FaceReader(Protocol):
+    """Reads single faces, see Reader; `labels` and `abstain` are what it reads by."""
+
+    labels: tuple[str, ...]
+    abstain: float
+
+    def read(self, picture: NDArray[np.uint8], face: Face, track: int = 0) -> Reading:
+        """What it says of one face in an RGB picture."""
+        ...
 
 
 class Reader:
@@ -54,7 +69,9 @@ class Reader:
 class Perceiver:
     """The step of the infer thread: `perceiver(frame)` gives a Scene, and hands each event on before it returns.
 
-    tell  is called with each event, on the caller's thread; it must return at once
+    tell   is called with each event, in their order; it must return at once
+    note   is called after each thing that happened: a frame (Frame), a gap (None), a camera's event, other settings
+    clock  measures the steps, seconds
 
     Other threads may call what is not the step: it happens between two frames.
     """
@@ -62,25 +79,41 @@ class Perceiver:
     def __init__(
         self,
         finder: FaceFinder,
-        reader: Reader,
+        reader: FaceReader,
         tracker: Tracker,
         settler: Settler,
-        tell: Callable[[EmotionEvent], None],
+        tell: Callable[[EmotionEvent | CameraEvent], None],
+        note: Callable[[Happening], None] = lambda _: None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._finder, self._reader, self._tracker, self._settler, self._tell = finder, reader, tracker, settler, tell
+        self._note, self._clock = note, clock
+        self._detect_every, self._undetected = 1, 0
+        self._faces: dict[int, Face] = {}  # by track, where the detector found them last
         self._between_frames = Lock()
 
     def __call__(self, frame: Frame) -> Scene:
         with self._between_frames:
-            return self._perceive(frame)
+            scene = self._perceive(frame)
+            self._note(frame)
+            return scene
+
+    def tell(self, event: CameraEvent) -> None:
+        """Hand on what happened to the camera; with it lost, every track ends first."""
+        if event.type == "camera_lost":
+            self.gap()
+        with self._between_frames:
+            self._tell(event)
+            self._note(event)
 
     def gap(self) -> None:
         """No frames come for now: every track ends at once, and a face that is seen later is a new one."""
         with self._between_frames:
             self._hand_on(self._settler.close())
             self._tracker.forget()
+            self._note(None)
 
-    def adopt(self, settings: config.Settings, reader: Reader, finder: FaceFinder | None = None) -> None:
+    def adopt(self, settings: config.Settings, reader: FaceReader, finder: FaceFinder | None = None) -> None:
         """Go on with other settings, another reader and, if given, another detector; tracks and labels stay."""
         with self._between_frames:
             self._reader = reader
@@ -89,6 +122,12 @@ class Perceiver:
             if finder:
                 self._finder.close()
                 self._finder = finder
+            self._note(settings)
+
+    def detect_every(self, frames: int) -> None:
+        """Search faces in each so many frames only, 1 or more; in between they are where their motion takes them."""
+        with self._between_frames:
+            self._detect_every = frames
 
     def close(self) -> None:
         """Tell of the end of every track that is still there, and let the detector go."""
@@ -96,22 +135,57 @@ class Perceiver:
         self._finder.close()
 
     def _perceive(self, frame: Frame) -> Scene:
-        began = time.perf_counter()
-        faces = self._finder.find(frame)
-        found = time.perf_counter()
-        tracks = self._tracker.update(faces, frame.moment)
-        tracked = time.perf_counter()
-        readings = [self._reader.read(frame.pixels, each.face, each.track) for each in tracks.seen if each.confirmed]
-        read = time.perf_counter()
-        took = {"detect": found - began, "track": tracked - found, "classify": read - tracked}
+        began = self._clock()
+        found = None if self._is_between() else self._finder.find(frame)
+        searched = self._clock()
+        faces, ended = self._followed(frame) if found is None else self._matched(found, frame)
+        tracked = self._clock()
+        readings = [self._reader.read(frame.pixels, face, track) for track, face in faces.items()]
+        read = self._clock()
+        took = {"detect": searched - began, "track": tracked - searched, "classify": read - tracked}
         took_ms = {step: seconds * 1000 for step, seconds in took.items()}
-        settled, events = self._settler.update(readings, tracks.ended, frame, took_ms)
+        settled, events = self._settler.update(readings, ended, frame, took_ms)
         self._hand_on(events)
-        return Scene(frame, settled, took_ms | {"settle": (time.perf_counter() - read) * 1000})
+        return Scene(frame, settled, took_ms | {"settle": (self._clock() - read) * 1000})
+
+    def _is_between(self) -> bool:
+        """Whether this frame is one in which no faces are searched."""
+        self._undetected = (self._undetected + 1) % self._detect_every
+        return self._undetected != 0 and bool(self._faces)
+
+    def _matched(self, found: Sequence[Face], frame: Frame) -> tuple[dict[int, Face], Sequence[int]]:
+        """The confirmed faces by track, and the tracks that ended."""
+        tracks = self._tracker.update(found, frame.moment)
+        self._faces = {each.track: each.face for each in tracks.seen if each.confirmed}
+        return self._faces, tracks.ended
+
+    def _followed(self, frame: Frame) -> tuple[dict[int, Face], Sequence[int]]:
+        """The faces of the last search, moved as they are thought to have moved since."""
+        places = self._tracker.coast(frame.moment)
+        return {track: moved(self._faces[track], box) for track, box in places if track in self._faces}, ()
 
     def _hand_on(self, events: Sequence[EmotionEvent]) -> None:
         for event in events:
             self._tell(event)
+
+
+def moved(face: Face, box: Box) -> Face:
+    """The face with another box, its points at the same places within it."""
+    right, down = box.width / max(face.box.width, 1e-6), box.height / max(face.box.height, 1e-6)
+
+    def there(point: Point) -> Point:
+        return box.left + (point[0] - face.box.left) * right, box.top + (point[1] - face.box.top) * down
+
+    return Face(
+        box,
+        face.score,
+        there(face.right_eye),
+        there(face.left_eye),
+        there(face.nose),
+        there(face.mouth),
+        there(face.right_ear),
+        there(face.left_ear),
+    )
 
 
 def corners(face: Face, spec: InputSpec) -> Corners:

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any, Protocol
 
-from edge.clocks import Clocks, boot_id, timestamp
+from edge.clocks import Clocks, timestamp
 from edge.events import CameraEvent, EmotionEvent
 
 
@@ -43,7 +42,7 @@ class Sink(Protocol):
 
 
 class Recorder:
-    """Makes a record of each event, from any thread, in the order of the calls.
+    """Makes a record of each event; for one thread at a time.
 
     Fields of every record:
         v             1, the version of this format
@@ -60,33 +59,35 @@ class Recorder:
         publish  how long the sinks took for the record before this one (for this one it cannot be known yet)
     """
 
-    def __init__(self, device: str, model: str, sinks: Sequence[Sink], clocks: Clocks | None = None) -> None:
-        """`device` and `model` ("name@version#hash") are repeated in the records; `model` may be set anew."""
+    def __init__(
+        self, device: str, model: str, sinks: Sequence[Sink], clocks: Clocks | None = None, last_seq: int = 0
+    ) -> None:
+        """`device` and `model` ("name@version#hash") are repeated in the records; `model` may be set anew.
+
+        Numbers go on after `last_seq` and the greatest of any sink.
+        """
         self.model = model
         self._device, self._sinks, self._clocks = device, tuple(sinks), clocks or Clocks()
-        self._boot = boot_id()
-        self._seq = max((sink.last_seq for sink in sinks), default=0)
+        self.last_seq = max([last_seq, *(sink.last_seq for sink in sinks)])
         self._publish_ms = 0.0
-        self._lock = Lock()
 
     def write(self, event: EmotionEvent | CameraEvent) -> None:
         """Number and date the event, and hand it to the sinks."""
-        with self._lock:
-            began = self._clocks.monotonic()
-            self._seq += 1
-            record = Record(self._seq, self._boot, self._clocks.since_boot(), self._line(event, began))
-            for sink in self._sinks:
-                sink.write(record)
-            self._publish_ms = (self._clocks.monotonic() - began) * 1000
+        began = self._clocks.monotonic()
+        self.last_seq += 1
+        record = Record(self.last_seq, self._clocks.boot, self._clocks.since_boot(), self._line(event, began))
+        for sink in self._sinks:
+            sink.write(record)
+        self._publish_ms = (self._clocks.monotonic() - began) * 1000
 
     def _line(self, event: EmotionEvent | CameraEvent, now: float) -> bytes:
         document = {
             "v": 1,
-            "seq": self._seq,
+            "seq": self.last_seq,
             "ts": timestamp(self._clocks.wall()),
             "clock_synced": self._clocks.synchronized(),
             "mono_ns": round(event.captured_at * 1e9),
-            "boot": self._boot,
+            "boot": self._clocks.boot,
             "device": self._device,
             "type": event.type,
             **(self._of_face(event, now) if isinstance(event, EmotionEvent) else _of_camera(event)),

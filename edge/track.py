@@ -157,6 +157,14 @@ class Tracker:
         seen = (Tracked(track.number, face, track.number > 0) for track, face in zip(present, faces, strict=True))
         return Tracks(tuple(seen), ended)
 
+    def coast(self, at: float) -> tuple[tuple[int, Box], ...]:
+        """Number and predicted box of each confirmed face that was in the last update, at a later moment, seconds."""
+        now = self._now + max(0.0, at - self._at)
+        seen = [track for track in self._tracks if track.number and track.seen_at == self._now]
+        for track in seen:
+            track.predict(now)
+        return tuple((track.number, track.predicted) for track in seen)
+
     def forget(self) -> None:
         """Drop all tracks without a word; what is seen next is new."""
         self._tracks = []

@@ -51,6 +51,13 @@ SET = {
         "certificate": "page.crt",
         "key": "page.key",
     },
+    "governor": {
+        "max_age_ms": 99.5,
+        "max_celsius": 70.5,
+        "longest_interval": 2,
+        "idle_seconds": 3.5,
+        "idle_fps": 5.5,
+    },
     "privacy": {
         "context": "home",
         "notice_shown": True,
@@ -209,6 +216,11 @@ BOUNDS = [
     ("store", "keep_mb", 1, 1_000_000),
     ("mqtt", "port", 0, 65535),
     ("page", "port", 0, 65535),
+    ("governor", "max_age_ms", 1, 60000),
+    ("governor", "max_celsius", 1, 150),
+    ("governor", "longest_interval", 1, 64),
+    ("governor", "idle_seconds", 0, 86400),
+    ("governor", "idle_fps", 0.1, 1000),
 ]
 
 

@@ -1,7 +1,6 @@
 """Recorder: the fields of a record, its number and its dates."""
 
 import json
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -141,6 +140,9 @@ def test_numbers_go_on_after_the_greatest_of_any_sink() -> None:
     recorder.write(LOST)
     assert [[record.seq for record in sink.records] for sink in sinks] == [[42, 43]] * 2
     assert sinks[0].records == sinks[1].records
+    recorder = Recorder("", "", sinks, last_seq=99)
+    recorder.write(EVENT)
+    assert (recorder.last_seq, sinks[0].records[-1].seq) == (100, 100)
 
 
 def test_a_record_is_dated_by_the_time_since_boot_and_names_it() -> None:
@@ -156,18 +158,6 @@ def test_the_model_of_the_records_can_change() -> None:
     recorder.model = "two"
     recorder.write(EVENT)
     assert [record["model"] for record in sink.documents] == ["one", "two"]
-
-
-def test_threads_that_tell_at_once_share_the_numbers() -> None:
-    sink = Kept()
-    recorder = Recorder("", "", [sink])
-    threads = [threading.Thread(target=lambda: [recorder.write(EVENT) for _ in range(200)]) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert [record.seq for record in sink.records] == list(range(1, 801))
-    assert [document["seq"] for document in sink.documents] == list(range(1, 801))
 
 
 def test_the_clocks_of_this_machine_answer() -> None:
