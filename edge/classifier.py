@@ -27,7 +27,7 @@ class Classifier:
     """
 
     def __init__(self, content: bytes, where: str, threads: int = 1) -> None:
-        self.card = read_card(content, where)
+        self.card, self.content = read_card(content, where), content
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._interpreter = interpreter.load(content, threads, where)
         self._input, self._output = _checked(self._interpreter, self.card, where)

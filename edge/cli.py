@@ -23,6 +23,7 @@ DESCRIPTION = """Find faces, read their expressions, tell what changed.
   emotion-edge run --source demo        the built-in clip
   emotion-edge run --source 0 --window  the first camera, with a picture
   emotion-edge image photo.jpg          one photo
+  emotion-edge events list              what was recorded
   emotion-edge doctor                   does everything work here?
 
 Events go to standard output as JSON lines, everything else to standard error. No picture is stored or sent, unless
@@ -131,6 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_image(_command(commands, "image", _image, "read the faces in photos"))
     _add_models(_command(commands, "models", _models, "list the emotion models, and how good they are"))
     _command(commands, "cameras", _cameras, "list the cameras")
+    _add_replay(_command(commands, "replay", _replay, "turn a trace of `run --trace` into events again"))
+    _add_notice(_command(commands, "notice", _notice, "write the notice for the people in front of the camera"))
     doctor = _command(commands, "doctor", _doctor, "check this machine and say what to do")
     _add_settings(doctor)
     _add_source(doctor)
@@ -150,6 +153,17 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--backend", choices=("litert", "mediapipe"), help="who runs the face detector")
     parser.add_argument("--range", choices=("short", "full"), help="faces within 2 m, or in the whole room")
+    _add_set(parser)
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="TABLE.NAME=VALUE",
+        help="any setting, such as events.dwell_seconds=0.8; may be given again",
+    )
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -159,10 +173,25 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_settings(parser)
     _add_source(parser)
+    parser.add_argument(
+        "--context", choices=config.CONTEXTS, help="what a camera is for, see [privacy] in the settings"
+    )
     parser.add_argument("--events", type=Path, metavar="FILE", help="append events here instead of standard output")
+    parser.add_argument("--store", type=Path, metavar="FILE.db", help="keep events in this lasting record, too")
     parser.add_argument("--no-pace", action="store_true", help="read every frame of a file, as fast as it goes")
     parser.add_argument("--window", action="store_true", help="show the picture (q or Esc quits)")
     parser.add_argument("--record", type=Path, metavar="FILE.mp4", help="STORE the picture, with labels, as a video")
+    parser.add_argument("--trace", type=Path, metavar="FILE", help="note what is found in each frame, for `replay`")
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", type=Path, metavar="FILE", help="what `run --trace FILE` wrote")
+    _add_set(parser)
+
+
+def _add_notice(parser: argparse.ArgumentParser) -> None:
+    _add_settings(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="one sheet of A4; or FILE.pdf")
 
 
 def _add_image(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +205,7 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: the models that ship")
+    parser.add_argument("--rollback", type=Path, metavar="FILE", help="put back the model that was in FILE before")
     parser.add_argument("--json", action="store_true", help="the whole card")
 
 
@@ -190,23 +220,50 @@ def settings_of(given: argparse.Namespace) -> config.Settings:
         "faces": {"backend": given.backend, "range": given.range},
         "model": {"file": given.model},
         "events": {"path": getattr(given, "events", None)},
+        "store": {"path": getattr(given, "store", None)},
+        "privacy": {"context": getattr(given, "context", None)},
     }
     for table, values in changes.items():
         said = {name: value for name, value in values.items() if value is not None}
         settings = replace(settings, **{table: replace(getattr(settings, table), **said)})
-    return settings
+    return config.changed(settings, given.set)
 
 
 def _run(given: argparse.Namespace) -> int:
     _on_stops(_leave)
-    from edge.run import run
+    from edge.run import Wishes, run
 
+    wishes = Wishes(
+        read=lambda: settings_of(given),
+        interruptible=interruptible,
+        watched=[given.config] if given.config else [],
+        window=given.window,
+        record=given.record,
+        trace=given.trace,
+    )
+    if not (sys.stdin and sys.stdin.isatty()):  # where there is a terminal, its hang-up is our end
+        signal.signal(signal.SIGHUP, lambda *_: wishes.orders.append("reload"))
     try:
-        run(settings_of(given), window=given.window, record=given.record, interruptible=interruptible)
+        run(wishes)
     except KeyboardInterrupt:
         pass
     finally:
         _on_stops(signal.SIG_IGN)  # a handler of ours does not live to the end of Python: they would kill us
+    return 0
+
+
+def _replay(given: argparse.Namespace) -> int:
+    from edge.replay import replay
+
+    replay(given.trace, given.set, sys.stdout)
+    return 0
+
+
+def _notice(given: argparse.Namespace) -> int:
+    from edge.notice import write_notice
+
+    write_notice(settings_of(given), given.out)
+    print(f"{given.out}: print it and put it up where the camera looks, then set [privacy] notice_shown = true")
     return 0
 
 
@@ -217,6 +274,12 @@ def _image(given: argparse.Namespace) -> int:
 
 
 def _models(given: argparse.Namespace) -> int:
+    if given.rollback:
+        from edge.succession import roll_back
+
+        roll_back(given.rollback)
+        print(f"{given.rollback}: the model before is back; a daemon that uses this file reads it now")
+        return 0
     from edge.classifier import shipped
     from edge.contract import read_card, read_model_file
 

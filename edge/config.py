@@ -44,11 +44,18 @@ class Camera:
     """Frames a second asked of a camera, and the pace of the demo."""
     pace: bool = True
     """Play a file in its own time, as a camera would; false reads every frame, as fast as it goes."""
+    frozen_seconds: float = 1.0
+    """A camera that repeats one picture for so long is opened anew: a sensor's noise makes no two alike. 0 is never,
+    for one that shows stills."""
+    give_up_after: int = 20
+    """After so many tries to open a lost camera without a picture, about 7 minutes, the program ends; 0 is never."""
 
     def __post_init__(self) -> None:
         _within("camera", "width", self.width, 64, 7680)
         _within("camera", "height", self.height, 64, 4320)
         _within("camera", "fps", self.fps, 0.1, 1000)
+        _within("camera", "frozen_seconds", self.frozen_seconds, 0, 60)
+        _within("camera", "give_up_after", self.give_up_after, 0, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +250,8 @@ class Governor:
 
 
 Context = Literal["", "home", "testing", "research", "care", "public", "workplace", "education"]
+CONTEXTS = typing.get_args(Context)[1:]
+"""Those that can be stated."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ Happening = Frame | CameraEvent | config.Settings | None
 
 
 class FaceReader(Protocol):
-    """Reads single faces, see Reader; `labels` and `abstain` are what it reads by."""
+    """Reads single faces, see Reader; `model` names what it reads by, `labels` and `abstain` are that model's."""
 
+    model: str
     labels: tuple[str, ...]
     abstain: float
 
@@ -40,7 +41,7 @@ class Reader:
     """
 
     def __init__(self, classifier: Classifier, limits: config.Limits, abstain: float | None = None) -> None:
-        self.labels = classifier.card.labels
+        self.model, self.labels = classifier.name, classifier.card.labels
         self.abstain = classifier.card.abstain if abstain is None else abstain
         self._classifier, self._limits = classifier, limits
 
@@ -98,10 +99,13 @@ class Perceiver:
             self._note(frame)
             return scene
 
+    @property
+    def model(self) -> str:
+        """Name of the model that reads."""
+        return self._reader.model
+
     def tell(self, event: CameraEvent) -> None:
-        """Hand on what happened to the camera; with it lost, every track ends first."""
-        if event.type == "camera_lost":
-            self.gap()
+        """Hand on what happened to the camera."""
         with self._between_frames:
             self._tell(event)
             self._note(event)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from threading import Thread, current_thread
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from edge.scene import Frame, Scene
 from edge.slot import Bell, Closed, Slot
@@ -35,6 +35,14 @@ class Frames(Protocol):
     def __iter__(self) -> Generator[Frame, None, None]: ...
 
 
+@runtime_checkable
+class Stoppable(Protocol):
+    """Frames that one may have to wait for without end, such as a camera's that hangs."""
+
+    def stop(self) -> None:
+        """From any thread: have the iteration that was made last end soon. Takes no lock, as Slot does not."""
+
+
 def pump(source: Generator[T, None, None], step: Callable[[T], U], out: Slot[U]) -> None:
     """Feed `out` until `source` ends, `step` fails or the reader of `out` has gone; then both are closed."""
     with closing(source), out:
@@ -48,8 +56,8 @@ class Pipeline:
         with Pipeline(source, perceive) as scenes:
             for scene in scenes: ...
 
-    source    opened, read and closed on the capture thread; a frame whose `captured_at` is still to come is held
-              back until then, which paces a film
+    source    opened, read and closed on the capture thread; told to stop, if it is Stoppable, when the block is left;
+              a frame whose `captured_at` is still to come is held back until then, which paces a film
     perceive  called with one frame at a time, on the infer thread
     every     lose nothing: capture waits for inference, and inference for the caller; else the newest wins
 
@@ -126,6 +134,7 @@ class Pipeline:
         if self._started:  # Python 3.13.5 asks twice for the iterator of a comprehension
             return
         atexit.register(self._stop)
+        self._iteration = iter(self._source)  # here, so that it is made before it can be told to stop
         # Between these two lines nothing is called, so no interrupt falls there and has us wait for nobody.
         self._running, self._started = {self._capture, self._infer}, True
         try:
@@ -157,7 +166,7 @@ class Pipeline:
         self._ended.ring()
 
     def _capture_frames(self) -> None:
-        pump(iter(self._source), self._when_due, self._frames)
+        pump(self._iteration, self._when_due, self._frames)
 
     def _infer_scenes(self) -> None:
         pump(iter(self._frames), self._perceive, self._scenes)
@@ -170,6 +179,8 @@ class Pipeline:
     def _stop(self) -> None:
         self._frames.leave()
         self._scenes.leave()
+        if isinstance(self._source, Stoppable):
+            self._source.stop()
         give_up_at = time.monotonic() + LEAVE_SECONDS
         while self._running and (left := give_up_at - time.monotonic()) > 0:
             self._ended.wait(left)

@@ -15,8 +15,6 @@ UNTOLD = ("home", "testing")
 FORBIDDEN = ("workplace", "education")
 """Where reading expressions is forbidden, but for medical or safety reasons."""
 
-CONTEXTS = ", ".join(repr(each) for each in ("home", "testing", "research", "care", "public", *FORBIDDEN))
-
 
 def refuse_unstated(settings: config.Settings) -> None:
     """SettingsError unless the use of the camera was stated, and is not one that is forbidden.
@@ -29,7 +27,7 @@ def refuse_unstated(settings: config.Settings) -> None:
     if not said.context:
         raise SettingsError(
             f"camera {settings.camera.source}: [privacy] context is not stated: say what it is for, "
-            f"`--context testing` to try it on yourself, or one of {CONTEXTS} in the settings file"
+            f"`--context testing` to try it on yourself, or one of {', '.join(config.CONTEXTS)}"
         )
     if said.context in FORBIDDEN and not said.medical_or_safety:
         raise SettingsError(

@@ -4,8 +4,10 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,17 +15,23 @@ import cv2
 from tqdm import tqdm
 
 from edge import __version__, config
-from edge.classifier import Classifier, open_classifier
+from edge.classifier import Classifier
+from edge.clocks import Clocks
+from edge.control import Control, Parts, finder_of, reader_of
 from edge.errors import SettingsError
-from edge.events import EmotionEvent, Settler
-from edge.faces import face_finder
+from edge.events import CameraEvent, EmotionEvent, Settler
 from edge.interpreter import runtime_name
-from edge.perceive import Perceiver, Reader
+from edge.outlets import Outlets
+from edge.perceive import Happening, Perceiver
 from edge.pipeline import Pipeline
-from edge.record import Recorder
-from edge.sinks import JsonLines
+from edge.privacy import refuse_unstated
+from edge.record import Recorder, Sink
+from edge.slot import Closed
 from edge.sources import Source, open_source
 from edge.stats import Stats, line
+from edge.status import Status, Totals
+from edge.succession import first
+from edge.trace import Trace
 from edge.track import Tracker
 from edge.views import Views
 
@@ -32,37 +40,58 @@ log = logging.getLogger("emotion_edge")
 SWITCH_SECONDS = 0.0005
 """How long one thread may hold the interpreter lock: at Python's 5 ms a busy thread delays each inference by that."""
 
+TICK_SECONDS = 0.2
+"""While no scene comes, the main thread looks around this often."""
 
-def run(
-    settings: config.Settings,
-    window: bool,
-    record: Path | None,
-    interruptible: Callable[[], AbstractContextManager[None]],
-) -> None:
-    """Watch the source of `settings` to its end; events go to its sink, speed to the log.
 
+@dataclass(frozen=True)
+class Wishes:
+    """What a run is asked for beside its settings.
+
+    read           gives the settings, now and when they are to be read again
+    watched        files that settings are read from
     window         show the picture until q, Esc or the close button
     record         also store the annotated picture in this file
+    trace          note what was found in this file, for a replay
+    orders         "pause", "resume", "reload", appended to from anywhere
     interruptible  where a stop may raise KeyboardInterrupt: not while we open, nor while we close
+    """
+
+    read: Callable[[], config.Settings]
+    interruptible: Callable[[], AbstractContextManager[None]]
+    watched: Sequence[Path] = ()
+    window: bool = False
+    record: Path | None = None
+    trace: Path | None = None
+    orders: deque[str] = field(default_factory=deque)
+
+
+def run(wishes: Wishes) -> None:
+    """Watch the source that the settings name to its end; events go to its sinks, speed to the log.
+
     Raises EmotionEdgeError for what the user can mend.
     """
     one_thread_a_stage()
-    _refuse_overwriting(record, settings.camera.source)
-    stats = Stats(settings.events.report_seconds)
+    settings = wishes.read()
+    refuse_unstated(settings)
+    _refuse_overwriting(wishes.record, settings.camera.source)
+    stats, totals = Stats(settings.events.report_seconds), Totals()
     with ExitStack() as opened:
-        source = open_source(settings.camera)
-        classifier = open_classifier(settings.model)
-        lines = opened.enter_context(closing(JsonLines(settings.events.path or sys.stdout)))
-        recorder = Recorder(settings.events.device, classifier.name, [lines])
-        views = opened.enter_context(closing(Views(window, record)))
-        perceiver = opened.enter_context(closing(perceiver_of(settings, classifier, recorder.write)))
+        trace = opened.enter_context(closing(Trace(wishes.trace))) if wishes.trace else None
+        classifier = first(settings)
+        outlets = Outlets(settings, wishes.orders, opened)
+        views = opened.enter_context(closing(Views(wishes.window, wishes.record, outlets.page)))
+        perceiver = opened.enter_context(closing(_perceiver(settings, classifier, outlets.sinks, totals, trace)))
+        source = open_source(settings.camera, perceiver.tell, perceiver.gap)
         pipeline = Pipeline(source, perceiver, every=not source.live)
+        parts = Parts(source, pipeline, perceiver, Status(settings.events.device, source.name), outlets, totals, trace)
+        control = Control(settings, classifier, parts, wishes.orders, wishes.read, wishes.watched)
         opened.callback(_log_stop, pipeline, stats)
         opened.enter_context(pipeline)
         progress = opened.enter_context(_progress(source.length))
-        with interruptible():
+        with wishes.interruptible():
             _log_start(settings, source, classifier)
-            _watch(pipeline, stats, views, progress)
+            _watch(pipeline, control, stats, views, progress)
 
 
 def one_thread_a_stage() -> None:
@@ -76,11 +105,40 @@ def _refuse_overwriting(record: Path | None, source: str) -> None:
         raise SettingsError(f"{record}: the video to record is the one to read: choose another name for --record")
 
 
-def perceiver_of(settings: config.Settings, classifier: Classifier, tell: Callable[[EmotionEvent], None]) -> Perceiver:
+def perceiver_of(
+    settings: config.Settings,
+    classifier: Classifier,
+    tell: Callable[[EmotionEvent | CameraEvent], None],
+    trace: Trace | None = None,
+    note: Callable[[Happening], None] = lambda _: None,
+) -> Perceiver:
     """The infer step that the settings describe; `tell` is handed each event."""
-    reader = Reader(classifier, settings.limits, settings.model.abstain)
+    reader, finder = reader_of(settings, classifier, trace), finder_of(settings, trace)
     settler = Settler(settings.events, reader.labels, reader.abstain)
-    return Perceiver(face_finder(settings.faces), reader, Tracker(settings.track), settler, tell)
+    clock = trace.clock("perf_counter", time.perf_counter) if trace else time.perf_counter
+    return Perceiver(finder, reader, Tracker(settings.track), settler, tell, note, clock)
+
+
+def _perceiver(
+    settings: config.Settings, classifier: Classifier, sinks: Sequence[Sink], totals: Totals, trace: Trace | None
+) -> Perceiver:
+    """The infer step whose events are recorded, counted and, if asked for, traced."""
+    clocks = trace.clocks(Clocks()) if trace else Clocks()
+    recorder = Recorder(settings.events.device, classifier.name, sinks, clocks)
+
+    def tell(event: EmotionEvent | CameraEvent) -> None:
+        totals.add(event)
+        recorder.write(event)
+
+    def note(happened: Happening) -> None:
+        recorder.model = perceiver.model
+        if trace:
+            trace.note(happened)
+
+    perceiver = perceiver_of(settings, classifier, tell, trace, note)
+    if trace:
+        trace.begin(settings, recorder, clocks.boot)
+    return perceiver
 
 
 def _progress(length: int | None) -> "tqdm[NoReturn]":
@@ -88,15 +146,20 @@ def _progress(length: int | None) -> "tqdm[NoReturn]":
     return tqdm(total=length, unit="frame", disable=length is None or not sys.stderr.isatty())
 
 
-def _watch(pipeline: Pipeline, stats: Stats, views: Views, progress: "tqdm[NoReturn]") -> None:
-    """The main loop: count each scene, show it, report."""
-    for scene in pipeline:
-        now = time.monotonic()
-        if stats.add(scene, now):
-            log.info("speed %s", line(stats.report(pipeline.dropped)))
-        progress.update(scene.frame.number + 1 - progress.n)
-        if not views.show(scene, now):
-            break
+def _watch(pipeline: Pipeline, control: Control, stats: Stats, views: Views, progress: "tqdm[NoReturn]") -> None:
+    """The main loop: count each scene, show it, report; and look around, also while none comes."""
+    with suppress(Closed):
+        while True:
+            scene, now = pipeline.next_within(TICK_SECONDS), time.monotonic()
+            control.tick(now)
+            if scene is None:
+                continue
+            control.see(scene, now)
+            if stats.add(scene, now):
+                log.info("speed %s", line(stats.report(pipeline.dropped)))
+            progress.update(scene.frame.number + 1 - progress.n)
+            if not views.show(scene, now):
+                return
 
 
 def _log_start(settings: config.Settings, source: Source, classifier: Classifier) -> None:

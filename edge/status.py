@@ -72,13 +72,10 @@ class Totals:
 
 
 class Status:
-    """Takes in scenes on the main thread, and tells of them when asked.
+    """Takes in scenes on the main thread, and tells of them when asked."""
 
-    fixed  what does not change while it runs: device, source, settings
-    """
-
-    def __init__(self, fixed: Mapping[str, Any], monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._fixed, self._monotonic = dict(fixed), monotonic
+    def __init__(self, device: str, source: str, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._device, self._source, self._monotonic = device, source, monotonic
         self._boot, self._began = boot_id(), monotonic()
         self._steps: dict[str, Buckets] = {}
         self._readings: tuple[Reading, ...] = ()
@@ -97,6 +94,11 @@ class Status:
         for step, took_ms in {"capture": scene.frame.took_ms, **scene.took_ms}.items():
             self._steps.setdefault(step, Buckets()).add(took_ms / 1000)
 
+    @property
+    def age_ms(self) -> float:
+        """95th percentile of the age of the published pictures, of the last whole stretch; 0 before there is one."""
+        return float(self._report["age_ms"]["p95"]) if self._report else 0.0
+
     def unsee(self) -> None:
         """No frames come: there are no faces that we know of."""
         self._readings = ()
@@ -112,10 +114,11 @@ class Status:
         report = self._report or self._stretch.report(dropped)
         return {
             "v": 1,
+            "device": self._device,
             "version": __version__,
             "boot": self._boot,
             "uptime_seconds": round(now - self._began, 1),
-            **self._fixed,
+            "source": self._source,
             **_overall(self._readings),
             "faces": [_face(reading, self._frame_size) for reading in self._readings],
             "fps": report["fps"],

@@ -72,9 +72,9 @@ class Trace:
         """A detector that notes what it finds."""
         return _Finder(real, self)
 
-    def reader(self, real: FaceReader, model: str) -> FaceReader:
-        """A reader that notes what it reads; `model` is its name."""
-        self._reader, self._model = real, model
+    def reader(self, real: FaceReader) -> FaceReader:
+        """A reader that notes what it reads."""
+        self._reader = real
         return _Reader(real, self)
 
     def begin(self, settings: config.Settings, recorder: Recorder, boot: str) -> None:
@@ -103,7 +103,7 @@ class Trace:
 
     def _adopted(self, settings: config.Settings) -> dict[str, Any]:
         events = {name: getattr(settings.events, name) for name in ("smooth_seconds", "margin", "dwell_seconds")}
-        reads = {"model": self._model, "labels": self._reader.labels, "abstain": self._reader.abstain}
+        reads = {"model": self._reader.model, "labels": self._reader.labels, "abstain": self._reader.abstain}
         return {"track": asdict(settings.track), "events": events, **reads}
 
     def _write(self) -> None:
@@ -130,7 +130,7 @@ class _Finder:
 class _Reader:
     def __init__(self, real: FaceReader, trace: Trace) -> None:
         self._real, self._trace = real, trace
-        self.labels, self.abstain = real.labels, real.abstain
+        self.model, self.labels, self.abstain = real.model, real.labels, real.abstain
 
     def read(self, picture: NDArray[np.uint8], face: Face, track: int = 0) -> Reading:
         reading = self._real.read(picture, face, track)

@@ -1,10 +1,11 @@
-"""Views: the annotated picture, on the screen and in a file, if asked for."""
+"""Views: the annotated picture, on the screen, in a file and on the page, if asked for."""
 
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Protocol
 
 from edge.recording import Recording
-from edge.render import draw
+from edge.render import Picture, draw
 from edge.scene import Scene
 from edge.stats import Rate
 from edge.window import Window
@@ -13,14 +14,28 @@ CAPTION_SECONDS = 1.0
 """The rate in the picture is that of the last stretch of so long."""
 
 
+class Watched(Protocol):
+    """Who shows pictures to people far away."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody watches just now."""
+
+    def show_picture(self, picture: Picture, /) -> None:
+        """Show (height, width, 3) uint8, RGB; returns at once."""
+        ...
+
+
 class Views:
     """Opens what was asked for; OutputError if it cannot be.
 
     window  show the picture until the person closes it
     record  store it in this file, as an MP4
+    page    show it there too, while somebody watches
     """
 
-    def __init__(self, window: bool, record: Path | None) -> None:
+    def __init__(self, window: bool, record: Path | None, page: Watched | None = None) -> None:
+        self._page = page
         self._rate, self._since, self._caption = Rate(), 0.0, ""
         with ExitStack() as opened:
             self._recording = opened.enter_context(closing(Recording(record))) if record else None
@@ -29,12 +44,15 @@ class Views:
 
     def show(self, scene: Scene, published_at: float) -> bool:
         """Draw the scene that was published at a time.monotonic(); false once the person closed the window."""
-        if not (self._window or self._recording):
+        watched = self._page is not None and self._page.watched
+        if not (self._window or self._recording or watched):
             return True
         self._count(scene.frame.number, published_at)
         picture = draw(scene, self._caption)
         if self._recording:
             self._recording.write(picture, scene.frame.moment)
+        if self._page and watched:
+            self._page.show_picture(picture)
         return self._window is None or self._window.show(picture)
 
     def close(self) -> None:
