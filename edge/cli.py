@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from edge import __version__, config
+from edge import __version__, config, listing
 from edge.errors import EmotionEdgeError, ModelError, OutputError
 
 DESCRIPTION = """Find faces, read their expressions, tell what changed.
@@ -134,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "cameras", _cameras, "list the cameras")
     _add_replay(_command(commands, "replay", _replay, "turn a trace of `run --trace` into events again"))
     _add_notice(_command(commands, "notice", _notice, "write the notice for the people in front of the camera"))
+    listing.add_arguments(_command(commands, "events", listing.show_events, "show the record of events"))
     doctor = _command(commands, "doctor", _doctor, "check this machine and say what to do")
     _add_settings(doctor)
     _add_source(doctor)

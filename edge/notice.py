@@ -8,7 +8,7 @@ from string import Template
 from edge import config
 from edge.errors import OutputError, SettingsError
 
-TEMPLATE = Path(__file__).parent / "assets" / "notice.html"
+TEMPLATE = Path(__file__).with_suffix(".html")
 
 A4_INCHES = 8.27, 11.69
 

@@ -17,8 +17,8 @@ from edge.faces import FaceFinder
 from edge.scene import Box, Face, Frame, Point, Reading, Scene
 from edge.track import Tracker
 
-Happening = Frame | CameraEvent | config.Settings | None
-"""What a Perceiver went through: None is a gap, settings are those that it went on with."""
+Happening = Frame | CameraEvent | config.Settings | int | None
+"""What a Perceiver went through: None is a gap, settings are those that it went on with, a number is detect_every."""
 
 
 class FaceReader(Protocol):
@@ -71,7 +71,7 @@ class Perceiver:
     """The step of the infer thread: `perceiver(frame)` gives a Scene, and hands each event on before it returns.
 
     tell   is called with each event, in their order; it must return at once
-    note   is called after each thing that happened: a frame (Frame), a gap (None), a camera's event, other settings
+    note   is called after each thing that happened: see Happening
     clock  measures the steps, seconds
 
     Other threads may call what is not the step: it happens between two frames.
@@ -132,6 +132,7 @@ class Perceiver:
         """Search faces in each so many frames only, 1 or more; in between they are where their motion takes them."""
         with self._between_frames:
             self._detect_every = frames
+            self._note(frames)
 
     def close(self) -> None:
         """Tell of the end of every track that is still there, and let the detector go."""

@@ -14,9 +14,8 @@ from edge.contract import UNCERTAIN
 from edge.errors import SettingsError, SourceError
 from edge.events import CameraEvent, Settler
 from edge.perceive import Happening, Perceiver
-from edge.record import Recorder
+from edge.record import Record, Recorder
 from edge.scene import Box, Face, Frame, Reading
-from edge.sinks import JsonLines
 from edge.trace import FORMAT
 from edge.track import Tracker
 
@@ -24,7 +23,23 @@ CHANGEABLE = "track", "events"
 """The tables of settings that a replay can change; what the others lead to is in the trace."""
 
 
-def replay(path: Path, said: Sequence[str], out: IO[Any]) -> None:
+class Printed:
+    """A sink that writes lines to a text stream, however long that takes."""
+
+    last_seq = 0
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, record: Record) -> None:
+        """As Sink says, but it waits."""
+        self._stream.write(record.line.decode() + "\n")
+
+    def close(self) -> None:
+        """The stream stays open."""
+
+
+def replay(path: Path, said: Sequence[str], out: IO[str]) -> None:
     """Write the records that the trace at `path` leads to, with the settings that `said` changes (TABLE.NAME=VALUE).
 
     SourceError for a file that is no trace, SettingsError for a setting that a replay cannot change.
@@ -97,7 +112,7 @@ class Tape:
 
     def find(self, _: Frame) -> tuple[Face, ...]:
         """As a FaceFinder."""
-        return tuple(_face(each) for each in self._line["faces"])
+        return tuple(_face(each) for each in self._line.get("faces", ()))
 
     def read(self, _: NDArray[np.uint8], face: Face, track: int = 0) -> Reading:
         """As a FaceReader."""
@@ -110,13 +125,13 @@ class Tape:
         """As a FaceFinder."""
 
 
-def _perceiver(first: Mapping[str, Any], tape: Tape, said: Sequence[str], out: IO[Any]) -> Perceiver:
+def _perceiver(first: Mapping[str, Any], tape: Tape, said: Sequence[str], out: IO[str]) -> Perceiver:
     if first["trace"] != FORMAT:
         raise ValueError(f"trace {first['trace']!r}")
     tape.adopt(first["adopt"])
     settings = _settings(first["adopt"], said)
     last_seq = int(first["last_seq"])
-    recorder = Recorder(first["device"], tape.model, [JsonLines(out)], tape.clocks(first["boot"]), last_seq)
+    recorder = Recorder(first["device"], tape.model, [Printed(out)], tape.clocks(first["boot"]), last_seq)
     settler = Settler(settings.events, tape.labels, tape.abstain)
 
     def note(_: Happening) -> None:
@@ -133,6 +148,8 @@ def _again(line: Mapping[str, Any], perceiver: Perceiver, tape: Tape, said: Sequ
         perceiver(_frame(*line["frame"]))
     elif "camera" in line:
         perceiver.tell(CameraEvent(**line["camera"]))
+    elif "detect_every" in line:
+        perceiver.detect_every(line["detect_every"])
     elif "gap" in line:
         perceiver.gap()
     else:

@@ -90,6 +90,8 @@ class Trace:
             self.line["frame"] = [happened.number, *times, width, height]
         elif isinstance(happened, CameraEvent):
             self.line["camera"] = asdict(happened)
+        elif isinstance(happened, int):
+            self.line["detect_every"] = happened
         elif happened is None:
             self.line["gap"] = True
         else:

@@ -81,7 +81,7 @@ MODELS = {
 def test_a_model_that_is_no_good_is_refused_before_anything_opens(made, says, emotion_edge, tmp_path):
     path, events = tmp_path / "model.tflite", tmp_path / "events.jsonl"
     path.write_bytes(made(SHIPPED.read_bytes()))
-    done = emotion_edge("run", "--source", "/dev/video93", "--model", path, "--events", events)
+    done = emotion_edge("run", "--context", "testing", "--source", "/dev/video93", "--model", path, "--events", events)
     text = complaint(done)
     assert text.startswith(f"{path}: ")
     assert says in text
@@ -128,13 +128,13 @@ def test_a_settings_file_that_cannot_be_read_is_named(name, says, emotion_edge, 
 
 @pytest.mark.parametrize("which", ["93", "/dev/video93"])
 def test_a_missing_camera_is_named_with_what_to_do(which, emotion_edge):
-    text = complaint(emotion_edge("run", "--source", which))
+    text = complaint(emotion_edge("run", "--source", which, "--context", "testing"))
     assert text.startswith("no camera at /dev/video93: ")
     assert "emotion-edge cameras" in text
 
 
 def test_a_device_that_is_no_camera_is_named(emotion_edge):
-    assert "/dev/null" in complaint(emotion_edge("run", "--source", "/dev/null"))
+    assert "/dev/null" in complaint(emotion_edge("run", "--source", "/dev/null", "--context", "testing"))
 
 
 SOURCES = {

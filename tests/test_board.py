@@ -1,0 +1,40 @@
+"""What the board says, read from files as Linux and the Raspberry Pi's kernel have them."""
+
+import pytest
+
+from edge import board
+
+
+def test_the_temperature_is_that_of_the_hottest_zone_that_answers(tmp_path):
+    for name, content in (("thermal_zone0", "48312\n"), ("thermal_zone1", "51000\n"), ("thermal_zone2", "")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "temp").write_text(content)
+    (tmp_path / "thermal_zone3").mkdir()
+    assert board.temperature_celsius(tmp_path) == 51.0
+
+
+def test_without_a_thermal_zone_the_temperature_is_not_known(tmp_path):
+    assert board.temperature_celsius(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        ("0\n", ()),
+        ("0x50005\n", ("under-voltage", "throttled", "under-voltage-occurred", "throttled-occurred")),
+        ("80008", ("soft-temperature-limit", "soft-temperature-limit-occurred")),
+        ("20000", ("frequency-capped-occurred",)),
+        ("nonsense", ()),
+    ],
+)
+def test_the_bits_of_throttling_have_names(tmp_path, told, names):
+    (tmp_path / "get_throttled").write_text(told)
+    assert board.throttled(tmp_path / "get_throttled") == names
+
+
+def test_a_board_that_does_not_tell_is_not_throttled(tmp_path):
+    assert board.throttled(tmp_path / "none") == ()
+
+
+def test_this_process_has_memory():
+    assert 10e6 < board.resident_bytes() < 100e9
