@@ -9,9 +9,9 @@ import pytest
 from edge import config
 from edge.classifier import Classifier
 from edge.contract import UNCERTAIN
-from edge.events import EmotionEvent, Settler
+from edge.events import CameraEvent, EmotionEvent, Settler
 from edge.faces import face_finder
-from edge.perceive import Perceiver, Reader, sharpness, turn
+from edge.perceive import Perceiver, Reader, moved, sharpness, turn
 from edge.scene import Box, Face, Frame
 from edge.sources.demo import DemoClip
 from edge.sources.folder import read_picture
@@ -137,3 +137,111 @@ def test_closing_tells_of_the_end_of_who_is_still_there(classifier):
     assert set(scene.took_ms) == {"detect", "track", "classify", "settle"}
     perceive.close()
     assert [event.type for event in told] == ["start", "end"]
+
+
+def test_a_gap_ends_every_track_at_once_and_who_is_seen_then_is_new(classifier):
+    pixels, told = read_picture(ASSETS / "astronaut.jpg"), []
+    perceive = perceiver(classifier, told)
+    for number in range(40):
+        perceive(frame(pixels, number))
+    perceive.gap()
+    assert [(event.type, event.track) for event in told] == [("start", 1), ("end", 1)]
+    perceive.gap()
+    for number in range(40, 80):
+        scene = perceive(frame(pixels, number))
+    assert [reading.track for reading in scene.readings] == [2]
+    assert [(event.type, event.track) for event in told[2:]] == [("start", 2)]
+
+
+def test_other_settings_and_another_reader_take_over_between_frames_and_lose_nothing(classifier):
+    pixels, told = read_picture(ASSETS / "astronaut.jpg"), []
+    perceive = perceiver(classifier, told)
+    for number in range(40):
+        perceive(frame(pixels, number))
+    unread = config.changed(config.Settings(), ["limits.max_turn=0", "events.dwell_seconds=0.1"])
+    perceive.adopt(unread, Reader(classifier, unread.limits))
+    for number in range(40, 80):
+        perceive(frame(pixels, number))
+    perceive.close()
+    assert [(event.type, event.track, event.label, event.reason) for event in told] == [
+        ("start", 1, "happy", ""),
+        ("change", 1, "uncertain", "turned"),
+        ("end", 1, "uncertain", "turned"),
+    ]
+
+
+def test_a_detector_that_is_taken_over_from_is_closed(classifier):
+    class Finder:
+        closed = False
+
+        def find(self, _):
+            assert not self.closed
+            return ()
+
+        def close(self):
+            self.closed = True
+
+    before, after = Finder(), Finder()
+    perceive, settings = perceiver(classifier, []), config.Settings()
+    perceive.adopt(settings, Reader(classifier, LIMITS), before)
+    perceive.adopt(settings, Reader(classifier, LIMITS), after)
+    perceive(frame(read_picture(ASSETS / "astronaut.jpg")))
+    assert (before.closed, after.closed) == (True, False)
+    perceive.close()
+    assert after.closed
+
+
+def test_what_happened_is_noted_in_order(classifier):
+    noted = []
+    reader = Reader(classifier, LIMITS)
+    settler = Settler(config.Events(), reader.labels, reader.abstain)
+    finder, settings = face_finder(config.Faces()), config.Settings()
+    perceive = Perceiver(finder, reader, Tracker(config.Track()), settler, lambda _: None, noted.append)
+    seen, lost = frame(read_picture(ASSETS / "astronaut.jpg")), CameraEvent("camera_lost", "0", "silent", 1.0, 1.0)
+    perceive(seen)
+    perceive.tell(lost)
+    perceive.detect_every(2)
+    perceive.adopt(settings, reader)
+    perceive.gap()
+    assert noted == [seen, lost, 2, settings, None]
+
+
+def test_between_searches_a_face_is_where_its_motion_takes_it(classifier):
+    """Every fourth frame is searched; in the others the label goes on and the box moves with the face."""
+    clip, searched = DemoClip(paced=False), []
+    reader, finder = Reader(classifier, LIMITS), face_finder(config.Faces())
+
+    class Counted:
+        def find(self, seen):
+            searched.append(seen.number)
+            return finder.find(seen)
+
+        def close(self):
+            finder.close()
+
+    settler = Settler(config.Events(), reader.labels, reader.abstain)
+    perceive = Perceiver(Counted(), reader, Tracker(config.Track()), settler, lambda _: None)
+    full = [perceive(frame(clip.picture(number), number)) for number in range(20)]
+    perceive.detect_every(4)
+    sparse = [perceive(frame(clip.picture(number), number)) for number in range(20, 60)]
+    assert len(searched) == len(full) + len(sparse) // 4
+    assert {reading.track for scene in sparse for reading in scene.readings} == {1}
+    assert all(len(scene.readings) == 1 and scene.readings[0].label == "happy" for scene in sparse)
+    for scene in sparse:
+        (found,) = finder.find(scene.frame)
+        assert scene.readings[0].face.box.iou(found.box) > 0.6
+
+
+def test_while_no_face_is_known_every_frame_is_searched(classifier):
+    perceive, pixels = perceiver(classifier, []), read_picture(ASSETS / "astronaut.jpg")
+    perceive.detect_every(4)
+    for number in range(3):
+        scene = perceive(frame(pixels, number))
+    assert len(scene.readings) == 1
+
+
+def test_a_face_that_moves_keeps_its_points_in_their_places():
+    face = Face(Box(0, 0, 10, 20), 0.5, (5, 5), (7, 5), (6, 8), (6, 12), (4, 6), (9, 6))
+    there = moved(face, Box(100, 200, 120, 240))
+    assert (there.box, there.right_eye, there.left_ear) == (Box(100, 200, 120, 240), (110, 210), (118, 212))
+    assert moved(face, face.box) == face

@@ -16,9 +16,8 @@ from edge import pipeline as pipeline_module
 from edge.errors import SourceError
 from edge.pipeline import Pipeline
 from edge.scene import Frame, Scene
-from edge.sources.camera import Webcam
+from edge.slot import Closed
 from edge.sources.demo import DemoClip
-from tests.fakes import FakeCamera
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
 
@@ -106,6 +105,25 @@ def test_at_the_end_of_the_source_the_last_frame_is_delivered():
     assert got[-1] == 499
     assert got == sorted(set(got))
     assert scenes.captured == 500
+    assert accounted(scenes)
+
+
+def test_a_caller_with_other_things_to_do_takes_a_scene_or_none():
+    release = threading.Event()
+
+    class Late(Frames):
+        def __iter__(self):
+            yield frame(0)
+            release.wait()
+            yield frame(1)
+
+    with Pipeline(Late(), see_nothing, every=True) as scenes:
+        assert scenes.next_within(3600).frame.number == 0
+        assert scenes.next_within(0.001) is None
+        release.set()
+        assert scenes.next_within(3600).frame.number == 1
+        with pytest.raises(Closed):
+            scenes.next_within(3600)
     assert accounted(scenes)
 
 
@@ -257,33 +275,50 @@ def test_an_error_besides_the_callers_own_is_logged(caplog):
     assert "the lens does not fold" in caplog.text
 
 
-def test_a_camera_that_stops_ends_the_run_with_its_sentence():
-    camera = FakeCamera(fails_at=3)
-    source = Webcam("0", 64, 48, 30, open_device=lambda _: camera)
-    with (
-        pytest.raises(SourceError, match="/dev/video0 stopped delivering after 3"),
-        Pipeline(source, see_nothing, every=True) as scenes,
-    ):
-        for _ in scenes:
-            pass
-    assert camera.released_by == ["capture"]
-    assert scenes.published == 3
+class Hanging(Frames):
+    """Waits for its third frame without end, as a driver can, unless it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.hangs, self.let_go = threading.Event(), threading.Event()
+
+    def __iter__(self):
+        for each in super().__iter__():
+            if each.number == 2:
+                self.hangs.set()
+                self.let_go.wait()
+            yield each
 
 
-def test_a_camera_that_never_answers_is_left_behind_and_said_so(monkeypatch, caplog):
+class Stoppable(Hanging):
+    """Can be told to end its wait."""
+
+    stop = property(lambda self: self.let_go.set)
+
+
+def test_a_source_that_never_answers_is_left_behind_and_said_so(monkeypatch, caplog):
     monkeypatch.setattr(pipeline_module, "LEAVE_SECONDS", 0.05)
-    camera = FakeCamera(blocks_at=2)
-    source = Webcam("0", 64, 48, 30, open_device=lambda _: camera)
+    source = Hanging()
     with caplog.at_level(logging.WARNING), Pipeline(source, see_nothing) as scenes:
         for _ in scenes:
-            camera.blocked.wait()
+            source.hangs.wait()
             break
     assert "thread=capture left behind" in caplog.text
     assert accounted(scenes)
-    camera.release_grab.set()
     capture = next(each for each in threading.enumerate() if each.name == "capture")
+    source.let_go.set()
     capture.join()
-    assert camera.released_by == ["capture"]
+
+
+def test_a_source_that_can_be_stopped_is_told_so_when_the_caller_leaves(monkeypatch, caplog):
+    monkeypatch.setattr(pipeline_module, "LEAVE_SECONDS", 60)
+    source = Stoppable()
+    with Pipeline(source, see_nothing) as scenes:
+        for _ in scenes:
+            source.hangs.wait()
+            break
+    assert "left behind" not in caplog.text
+    assert accounted(scenes)
 
 
 def test_a_frame_of_an_inference_that_never_ends_is_accounted_for(monkeypatch, caplog):

@@ -102,6 +102,25 @@ def test_a_waiting_reader_wakes_when_an_item_comes():
     assert got == ["a"]
 
 
+def test_a_reader_that_does_not_want_to_wait_goes_on_without_an_item():
+    slot = Slot()
+    assert slot.take_within(0) is None
+    assert slot.take_within(0.001) is None
+    slot.put("a")  # nobody waits, so this does not
+    assert slot.take_within(0) == "a"
+    slot.close()
+    with pytest.raises(Closed):
+        slot.take_within(0)
+
+
+def test_a_reader_that_waits_a_while_gets_what_comes_meanwhile():
+    slot, got = Slot(), []
+    reader = in_thread(lambda: got.append(slot.take_within(3600)))
+    slot.put("a")
+    reader.join()
+    assert got == ["a"]
+
+
 def test_a_reader_that_waits_has_the_item_before_the_writer_goes_on(monkeypatch):
     monkeypatch.setattr("edge.slot.HAND_OVER_SECONDS", -1)  # for ever, so that no busy machine makes a difference
     slot, got = Slot(), []

@@ -208,6 +208,36 @@ def test_a_newcomer_beside_a_lost_face_is_somebody_else() -> None:
     assert numbers(follow.update([face(340)], at + 0.3)) == [0]
 
 
+def test_a_face_that_stays_takes_a_new_number_after_its_time() -> None:
+    follow, told = tracker(longest_seconds=2.0), []
+    for frame in range(200):
+        tracks = follow.update([face(100)], frame / 20)
+        told.append((numbers(tracks)[0], tracks.ended))
+    assert [number for number, _ in itertools.groupby(told, key=lambda each: each[0])] == [0, 1, 2, 3, 4, 5]
+    assert [ended for _, ended in told if ended] == [(1,), (2,), (3,), (4,)]
+    assert all(told[at][1] == (told[at - 1][0],) for at in range(1, 200) if 0 < told[at - 1][0] != told[at][0])
+
+
+def test_between_two_updates_a_face_is_where_its_motion_takes_it() -> None:
+    follow = tracker()
+    for frame in range(30):
+        follow.update([face(100 + 6 * frame), face(500)], frame / 30)
+    (first, there), (second, still) = follow.coast(31 / 30)
+    assert (first, second) == (1, 2)
+    assert there.iou(face(100 + 6 * 31).box) > 0.9 < still.iou(face(500).box)
+    follow.update([face(500)], 30 / 30)
+    assert [number for number, _ in follow.coast(31 / 30)] == [2]  # the other was not in the last update
+
+
+def test_forgotten_tracks_end_without_a_word_and_their_numbers_are_not_used_again() -> None:
+    follow = tracker()
+    settled(follow, face(100))
+    follow.forget()
+    later = [follow.update([face(100)], 1.0 + frame / 30) for frame in range(3)]
+    assert [tracks.ended for tracks in later] == [(), (), ()]
+    assert numbers(later[-1]) == [2]
+
+
 def test_a_clock_that_stalls_or_goes_back_breaks_nothing() -> None:
     follow = tracker(lost_seconds=1.0)
     times = (10.0, 10.0, 10.0, 10.1, 3.0, 3.0, 3.1, 3.2)
