@@ -75,7 +75,13 @@ def model_file(name: str) -> Path:
 
 def open_classifier(settings: config.Model) -> Classifier:
     """The model that the settings ask for; ModelError for a file that cannot be honoured."""
-    return Classifier.read(model_file(settings.file), settings.threads)
+    path = model_file(settings.file)
+    if settings.threads:
+        return Classifier.read(path, settings.threads)
+    from edge.probe import fastest_threads  # which needs this module
+
+    content = read_model_file(path)
+    return Classifier(content, str(path), fastest_threads(content, str(path)))
 
 
 def quantized(values: NDArray[np.float32], how: Quantization) -> NDArray[np.int8]:

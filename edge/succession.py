@@ -38,7 +38,7 @@ def first(settings: config.Settings) -> Classifier:
             raise
         log.error("%s", error)
         log.error("model=%s is not used: going on with the one accepted before, %s", settings.model.file, accepted)
-        return Classifier.read(accepted, settings.model.threads)
+        return Classifier.read(accepted, settings.model.threads or 1)
 
 
 def roll_back(path: Path) -> None:

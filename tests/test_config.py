@@ -18,7 +18,15 @@ from edge.errors import SettingsError
 SHIPPED = Path(__file__).parents[1] / "systemd" / "edge.toml"
 
 SET = {
-    "camera": {"source": "/dev/video0", "width": 1280, "height": 720, "fps": 25.5, "pace": False},
+    "camera": {
+        "source": "/dev/video0",
+        "width": 1280,
+        "height": 720,
+        "fps": 25.5,
+        "pace": False,
+        "frozen_seconds": 2.5,
+        "give_up_after": 5,
+    },
     "faces": {"backend": "mediapipe", "range": "full", "min_score": 0.6, "max_faces": 3},
     "model": {"file": "mine.tflite", "threads": 2, "abstain": 0.7},
     "limits": {"min_face_px": 40.5, "min_sharpness": 0.1, "max_turn": 0.3},
@@ -197,9 +205,11 @@ BOUNDS = [
     ("camera", "width", 64, 7680),
     ("camera", "height", 64, 4320),
     ("camera", "fps", 0.1, 1000),
+    ("camera", "frozen_seconds", 0, 60),
+    ("camera", "give_up_after", 0, 1_000_000),
     ("faces", "min_score", 0.05, 0.99),
     ("faces", "max_faces", 1, 100),
-    ("model", "threads", 1, 64),
+    ("model", "threads", 0, 64),
     ("model", "abstain", 0, 0.99),
     ("limits", "min_face_px", 0, 4000),
     ("limits", "min_sharpness", 0, 1000),
