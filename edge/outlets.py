@@ -16,7 +16,7 @@ from edge.sinks import JsonLines
 
 if TYPE_CHECKING:  # each is imported when it is asked for
     from edge.mqtt import Publisher
-    from edge.page import Page
+    from edge.page.host import Page
     from edge.store import Store
 
 log = logging.getLogger("emotion_edge")
@@ -87,7 +87,7 @@ class Outlets:
         opened.enter_context(closing(self._publisher))
 
     def _serve(self, settings: config.Settings, opened: ExitStack) -> None:
-        from edge.page import Page
+        from edge.page.host import Page
 
         store = self._store.path if self._store else None
         self.page = opened.enter_context(closing(Page(settings.page, store, model_file(settings.model.file))))
