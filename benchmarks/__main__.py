@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the pipeline on a clip, or on a live camera; figures as JSON."""
+"""`python -m benchmarks`: the pipeline on a clip or a live camera, and the daemon for long; figures as JSON."""
 
 import argparse
 import json
@@ -35,6 +35,10 @@ def _parser() -> argparse.ArgumentParser:
     webcam.add_argument("--source", default="0", help="0 or /dev/video0 (default: %(default)s)")
     webcam.add_argument("--seconds", type=float, default=10.0, help="of each part (default: %(default)s)")
     webcam.set_defaults(measure=_webcam)
+    soak = commands.add_parser("soak", help="the whole daemon at full speed for long: does anything grow?")
+    soak.add_argument("--seconds", type=float, default=3600.0, help="default: %(default)s")
+    soak.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output")
+    soak.set_defaults(measure=_soak)
     for each in (pipeline, webcam):
         each.add_argument(
             "--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output"
@@ -52,6 +56,12 @@ def _pipeline(given: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.pipeline import run
 
     return run(_settings(given), given.rounds, given.frames, lambda text: print(text, file=sys.stderr))
+
+
+def _soak(given: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.soak import run
+
+    return run(given.seconds, lambda text: print(text, file=sys.stderr))
 
 
 def _webcam(given: argparse.Namespace) -> dict[str, Any]:

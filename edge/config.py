@@ -44,6 +44,8 @@ class Camera:
     """Frames a second asked of a camera, and the pace of the demo."""
     pace: bool = True
     """Play a file in its own time, as a camera would; false reads every frame, as fast as it goes."""
+    repeat: bool = False
+    """Begin a file or the demo again when it ends."""
     frozen_seconds: float = 1.0
     """A camera that repeats one picture for so long is opened anew: a sensor's noise makes no two alike. 0 is never,
     for one that shows stills."""
@@ -163,6 +165,10 @@ class Store:
         _within("store", "keep_mb", self.keep_mb, 1, 1_000_000)
 
 
+MQTT_TEXT_LIMIT = 200
+"""Letters; a topic of the protocol may have 65,535 bytes, all parts together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mqtt:
     """The broker that labels and events are published to."""
@@ -186,9 +192,11 @@ class Mqtt:
 
     def __post_init__(self) -> None:
         _within("mqtt", "port", self.port, 0, 65535)
-        for name in ("topic", "discovery"):
+        for name in ("host", "topic", "discovery"):
             said = getattr(self, name)
-            if set("+#\0") & set(said) or said != said.strip("/"):
+            if len(said) > MQTT_TEXT_LIMIT:
+                raise SettingsError(f"[mqtt] {name} has {len(said)} letters: expected at most {MQTT_TEXT_LIMIT}")
+            if name != "host" and (set("+#\0") & set(said) or said != said.strip("/")):
                 raise SettingsError(f"[mqtt] {name} = {said!r}: expected a topic without + and #, no / at its ends")
         if not self.topic:
             raise SettingsError("[mqtt] topic = '': expected the first part of the topics, such as 'emotion-edge'")

@@ -122,6 +122,7 @@ class Status:
             **_overall(self._readings),
             "faces": [_face(reading, self._frame_size) for reading in self._readings],
             "fps": report["fps"],
+            "camera_fps": _camera_fps(report),
             "age_ms": report["age_ms"],
             "steps_ms": report["steps_ms"],
             "dropped": dict(dropped),
@@ -172,6 +173,12 @@ def _overall(readings: tuple[Reading, ...]) -> Document:
         "valence": None,
         "arousal": None,
     }
+
+
+def _camera_fps(report: Mapping[str, Any]) -> float:
+    """What was published and what was dropped came at the same rate."""
+    seen = report["scenes"]
+    return round(report["fps"] * (seen + sum(report["dropped"].values())) / seen, 2) if seen else 0.0
 
 
 def _face(reading: Reading, frame_size: tuple[int, int]) -> Document:

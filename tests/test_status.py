@@ -34,7 +34,18 @@ def test_the_document_has_all_that_the_status_knows_and_is_json():
     assert json.loads(json.dumps(document)) == document
     assert set(document) == {
         *("v", "device", "version", "boot", "uptime_seconds", "source", "label", "group", "confidence", "uncertain"),
-        *("valence", "arousal", "faces", "fps", "age_ms", "steps_ms", "dropped", "temperature_celsius", "throttled"),
+        *(
+            "valence",
+            "arousal",
+            "faces",
+            "fps",
+            "camera_fps",
+            "age_ms",
+            "steps_ms",
+            "dropped",
+            "temperature_celsius",
+            "throttled",
+        ),
         *("rss_bytes", "stage_seconds", "camera"),
     }
     told = [document[name] for name in ("v", "device", "version", "source", "uptime_seconds")]
@@ -103,6 +114,7 @@ def test_rates_and_ages_are_those_of_the_last_stretch():
     assert after["fps"] == pytest.approx(30, rel=0.05)
     assert after["age_ms"]["p50"] == pytest.approx(200, rel=0.02)
     assert after["dropped"] == {"stale_frame": 5}
+    assert after["camera_fps"] == pytest.approx(after["fps"] * 152 / 150, abs=0.01)
 
 
 def test_each_step_is_counted_in_buckets_from_the_start():

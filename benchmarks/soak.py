@@ -1,0 +1,124 @@
+"""Soak: the real daemon at full speed for a long time; does anything grow?"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from edge.errors import EmotionEdgeError
+
+ROOT = Path(__file__).parents[1]
+
+SAMPLES = 240
+"""So many looks at the process, evenly over the time."""
+
+WARM_UP_SHARE = 0.1
+"""The first part of the time, in which caches and arenas fill, is left out of the slope."""
+
+WINDOWS = 6
+"""The log's figures are those of so many parts of the time: of an hour, ten minutes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What the process had at a time, seconds from its start."""
+
+    at_seconds: float
+    resident_bytes: int
+    descriptors: int
+    threads: int
+
+
+def run(seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+    """The daemon with record and page for so long; EmotionEdgeError if it ends before, or badly."""
+    found = machine.facts()
+    with tempfile.TemporaryDirectory(prefix="emotion-edge-soak-") as folder:
+        log_path = Path(folder) / "log"
+        with log_path.open("w") as log, _daemon(Path(folder), seconds / WINDOWS, log) as process:
+            samples = _watched(process, seconds, tell)
+            process.terminate()
+            code = process.wait(30)
+        log_lines = log_path.read_text().splitlines()
+    if code:
+        raise EmotionEdgeError(f"the daemon ended with code {code}: {log_lines[-1]}")
+    summary, windows = growth(samples), _windows(log_lines)
+    return {
+        "benchmark": "soak",
+        "schema": 1,
+        "settings": {"seconds": seconds, "samples": len(samples), "warm_up_share": WARM_UP_SHARE},
+        "machine": found,
+        "doubts": machine.warnings(found),
+        "windows": windows,
+        "summary": summary,
+    }
+
+
+def _daemon(folder: Path, report_seconds: float, log: Any) -> "subprocess.Popen[bytes]":
+    said = {
+        "camera.repeat": "true",
+        "events.report_seconds": f"{report_seconds:.3f}",
+        "page.address": "127.0.0.1",
+        "page.port": "0",
+    }
+    words = [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
+    command = [
+        sys.executable,
+        "-m",
+        "edge",
+        "run",
+        "--source",
+        "demo",
+        "--no-pace",
+        "--store",
+        str(folder / "events.db"),
+    ]
+    return subprocess.Popen([*command, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
+
+
+def _watched(process: "subprocess.Popen[bytes]", seconds: float, tell: Callable[[str], None]) -> list[Sample]:
+    began, samples = time.monotonic(), []
+    while (at := time.monotonic() - began) < seconds and process.poll() is None:
+        samples.append(_look(process.pid, at))
+        tell(json.dumps(asdict(samples[-1])))
+        time.sleep(seconds / SAMPLES)
+    if process.poll() is not None:
+        raise EmotionEdgeError(f"the daemon ended after {at:.0f} of {seconds:g} s with code {process.returncode}")
+    return samples
+
+
+def _look(process: int, at_seconds: float) -> Sample:
+    here = Path(f"/proc/{process}")
+    status = dict(re.findall(r"(\w+):\s+(\d+)", (here / "status").read_text()))
+    descriptors = len(list((here / "fd").iterdir()))
+    return Sample(round(at_seconds, 1), int(status["VmRSS"]) * 1024, descriptors, int(status["Threads"]))
+
+
+def growth(samples: list[Sample]) -> dict[str, float]:
+    """What changed after the warm-up: memory by least squares, and the span of open descriptors and threads."""
+    settled = [each for each in samples if each.at_seconds >= WARM_UP_SHARE * samples[-1].at_seconds]
+    sizes = [each.resident_bytes for each in settled]
+    slope = statistics.linear_regression([each.at_seconds for each in settled], sizes).slope
+    descriptors, threads = [each.descriptors for each in settled], [each.threads for each in settled]
+    return {
+        "resident_mb_at_first": sizes[0] / 1e6,
+        "resident_mb_at_last": sizes[-1] / 1e6,
+        "slope_mb_per_10_minutes": slope * 600 / 1e6,
+        "descriptors_span": max(descriptors) - min(descriptors),
+        "threads_span": max(threads) - min(threads),
+    }
+
+
+def _windows(log_lines: list[str]) -> list[dict[str, float]]:
+    """Frames a second and ages of each part of the time, from the daemon's own log."""
+    wanted = re.compile(r"speed fps=([\d.]+) age_ms p50=([\d.]+) p95=([\d.]+) p99=([\d.]+)")
+    names = "fps", "age_p50_ms", "age_p95_ms", "age_p99_ms"
+    found = filter(None, map(wanted.search, log_lines))
+    return [dict(zip(names, map(float, each.groups()), strict=True)) for each in found]

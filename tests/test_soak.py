@@ -1,0 +1,25 @@
+"""The daemon at full speed for five minutes: nothing grows."""
+
+import pytest
+
+from benchmarks import soak
+from benchmarks.soak import Sample, growth
+
+
+def test_growth_is_that_of_what_follows_the_warm_up():
+    """A megabyte in ten minutes, after a warm-up that took fifty."""
+    samples = [Sample(0.0, 20_000_000, 3, 1), Sample(59.0, 60_000_000, 9, 7)]
+    samples += [Sample(60.0 * minute, 70_000_000 + 100_000 * minute, 9 + minute % 2, 7) for minute in range(1, 11)]
+    found = growth(samples)
+    assert found["slope_mb_per_10_minutes"] == pytest.approx(1.0)
+    assert (found["resident_mb_at_first"], found["resident_mb_at_last"]) == pytest.approx((70.1, 71.0))
+    assert (found["descriptors_span"], found["threads_span"]) == (1, 0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(420)
+def test_after_its_warm_up_the_daemon_does_not_grow():
+    figures = soak.run(300, tell=lambda _: None)
+    assert figures["summary"]["slope_mb_per_10_minutes"] < 1
+    assert figures["summary"]["descriptors_span"] <= 3 and figures["summary"]["threads_span"] <= 1
+    assert len(figures["windows"]) >= soak.WINDOWS - 1
