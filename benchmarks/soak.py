@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[1]
 SAMPLES = 240
 """So many looks at the process, evenly over the time."""
 
-WARM_UP_SHARE = 0.1
-"""The first part of the time, in which caches and arenas fill, is left out of the slope."""
+WARM_UP_SHARE = 0.3
+"""The first part of the time, in which caches and arenas fill, is left out of the slope: Python's small objects settle
+into their memory within some minutes, the slower the nearer the end."""
 
 WINDOWS = 6
 """The log's figures are those of so many parts of the time: of an hour, ten minutes each."""

@@ -94,20 +94,15 @@ def _number(header: bytes, at: int) -> int:
 
 
 def _make(path: Path) -> None:
-    """The file, if it is not there, so that a power cut leaves it there; what we need to write, we may write."""
+    """The file, if it is not there; what must be written to later can be."""
     try:
-        if not os.access(path.parent, os.W_OK) and not os.statvfs(path).f_flag & os.ST_RDONLY:
+        if not os.access(path.parent, os.W_OK) and not os.statvfs(path.parent).f_flag & os.ST_RDONLY:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         os.close(os.open(path, OPEN | os.O_RDWR, RIGHTS))
     except OSError as error:
         if error.errno == errno.EROFS and path.exists():
             return  # a disk in trouble: it may be well again later
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _highest_in(path: Path) -> int:

@@ -17,9 +17,12 @@ TIME_ERROR = 5
 """What adjtimex(2) returns while nobody keeps the clock right."""
 
 
+LIBC = ctypes.CDLL(None)
+
+
 def synchronized() -> bool:
     """Whether the system's clock is kept right by a time server, as the kernel knows it (adjtimex(2))."""
-    return bool(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES)) != TIME_ERROR)
+    return bool(LIBC.adjtimex(ctypes.create_string_buffer(TIMEX_BYTES)) != TIME_ERROR)
 
 
 def since_boot() -> float:

@@ -25,8 +25,11 @@ from edge.trace import Trace
 
 log = logging.getLogger("emotion_edge")
 
-TELL_SECONDS = 0.2
-"""The status is told at most this often."""
+TELL_SECONDS = 1.0
+"""How often the status is told..."""
+
+CHANGE_SECONDS = 0.2
+"""...and how soon after the last time when somebody came, went, or has another label."""
 
 WEIGH_SECONDS = 1.0
 """How often the governor looks at the load."""
@@ -86,6 +89,7 @@ class Control:
         self._orders, self._read, self._watched = orders, read, tuple(watched)
         self._governor = Governor(settings.governor)
         self._stamps = self._present_stamps()
+        self._told: tuple[Any, ...] = ()
         self._due = dict.fromkeys(("look", "weigh", "tell"), float("-inf"))
 
     def see(self, scene: Scene, now: float) -> None:
@@ -102,7 +106,7 @@ class Control:
             self._reload()
         if self._is_due("weigh", WEIGH_SECONDS, now) and self._governor.weigh(self._load(), now):
             self._exert()
-        if self._is_due("tell", TELL_SECONDS, now):
+        if self._is_due("tell", TELL_SECONDS if self._is_told else CHANGE_SECONDS, now):
             self._tell()
 
     def _is_due(self, what: str, seconds: float, now: float) -> bool:
@@ -177,7 +181,16 @@ class Control:
 
     # Telling
 
+    @property
+    def _is_told(self) -> bool:
+        """Whether what was told last is still so, figures aside."""
+        return self._told == self._gist()
+
+    def _gist(self) -> tuple[Any, ...]:
+        return self._parts.status.gist, _camera(self._parts.source)["camera"]
+
     def _tell(self) -> None:
+        self._told = self._gist()
         self._parts.outlets.poll()
         if self._parts.outlets.heard:
             self._parts.outlets.show(self.document())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.archive import APPLICATION_ID, FORMAT, Boot, boots_of, checksum, decoded
+from edge.archive import APPLICATION_ID, FORMAT, Boot, DamagedError, boots_of, checksum, decoded
 from edge.clocks import Clocks
 from edge.errors import OutputError
 
@@ -178,9 +178,11 @@ class Ledger:
                 self._delete_to(last)
         return int(count)
 
-    def is_sound(self) -> bool:
-        """Whether every page of the file is as SQLite wrote it; takes as long as reading it."""
-        return self._ask("PRAGMA quick_check(1)") == [("ok",)]
+    def check(self) -> None:
+        """DamagedError for a page that is not as SQLite wrote it; takes as long as reading the file."""
+        ((found,),) = self._ask("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise DamagedError(found)
 
     def close(self) -> None:
         """Copies the log into the file and removes it, if the disk lets it."""
@@ -249,8 +251,9 @@ class Ledger:
         while self._used_pages() > self._most_pages:
             ((first, last),) = self._ask("SELECT min(seq), max(seq) FROM events")
             self._delete_to(min(last, first + max(BATCH, (last - first) // 200)))
-        if self._number("PRAGMA page_count") > self._most_pages + SPARE_PAGES:
-            self._ask(f"PRAGMA incremental_vacuum({SPARE_PAGES})")
+        if self._number("PRAGMA page_count") > self._most_pages + SPARE_PAGES:  # the limit was lowered
+            for _ in range(SPARE_PAGES):
+                self._ask("PRAGMA incremental_vacuum(1)")  # for more, Python's module gives up after the first
 
     def _used_pages(self) -> int:
         return self._number("PRAGMA page_count") - self._number("PRAGMA freelist_count")
@@ -259,7 +262,7 @@ class Ledger:
         unread = "(SELECT count(*) FROM events WHERE seq > acknowledged AND seq <= ?)"
         self._ask(f"UPDATE consumers SET dropped = dropped + {unread} WHERE acknowledged < ?", seq, seq)
         self._ask("DELETE FROM events WHERE seq <= ?", seq)
-        self._ask("UPDATE numbering SET begins_after = max(begins_after, ?)", seq)
+        self._ask("UPDATE numbering SET begins_after = ? WHERE NOT EXISTS (SELECT * FROM events)", seq)
         self._ask("DELETE FROM boots WHERE number < (SELECT boot FROM events ORDER BY seq LIMIT 1)")
         self._boots = boots_of(self._connection)
         self._read_dropped()

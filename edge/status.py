@@ -99,6 +99,11 @@ class Status:
         """95th percentile of the age of the published pictures, of the last whole stretch; 0 before there is one."""
         return float(self._report["age_ms"]["p95"]) if self._report else 0.0
 
+    @property
+    def gist(self) -> tuple[tuple[int, str], ...]:
+        """Who is there, with which label."""
+        return tuple((reading.track, reading.label) for reading in self._readings)
+
     def unsee(self) -> None:
         """No frames come: there are no faces that we know of."""
         self._readings = ()

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from edge.errors import EmotionEdgeError, SettingsError
 from edge.pipeline import Pipeline
 from edge.scene import Frame, Scene
 from edge.sources import open_source
-from edge.sources.camera import Webcam
-from tests.fakes import FakeCamera
+from edge.sources.guard import Guarded
+from tests.fakes import SCRIPTED, plug_in
 
 ROOT = Path(__file__).parents[1]
 MEDIANS = {"capture": 1.0, "detect": 3.0, "classify": 1.0}
@@ -68,14 +67,6 @@ def test_a_clip_of_too_few_frames_is_refused_in_a_sentence() -> None:
         pipeline.run(config.Settings(), 1, 20, print)
 
 
-class Ticking(FakeCamera):
-    """Delivers 50 frames a second, as a camera does; the other one delivers as fast as it is asked."""
-
-    def grab(self) -> bool:
-        time.sleep(0.02)
-        return super().grab()
-
-
 def unpaced(settings: config.Settings) -> config.Settings:
     return replace(settings, camera=replace(settings.camera, pace=False))
 
@@ -96,11 +87,12 @@ def test_the_pipeline_benchmark_measures_the_real_threads_against_their_stages(t
     assert figures["machine"]["packages"]["numpy"] and figures["model"].startswith("emotion-8@")
 
 
-def test_the_webcam_benchmark_compares_the_camera_alone_with_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        webcam, "open_source", lambda asked: Webcam("0", 64, 48, 30.0, open_device=lambda path: Ticking())
-    )
-    figures = webcam.run(config.Settings(), seconds=2.0)
+def test_the_webcam_benchmark_compares_the_camera_alone_with_the_pipeline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    camera = config.Camera(source=str(plug_in(tmp_path / "video0", fps=50)))
+    monkeypatch.setattr(webcam, "open_source", lambda asked: Guarded(asked, opener=SCRIPTED))
+    figures = webcam.run(config.Settings(camera=camera), seconds=2.0)
     assert figures["camera"]["frames"] == 60
     assert figures["pipeline"]["captured"] >= figures["pipeline"]["published"] > 0
     assert figures["summary"]["share"] == pytest.approx(figures["pipeline"]["fps"] / figures["camera"]["fps"])

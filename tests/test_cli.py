@@ -19,7 +19,7 @@ from tests.conftest import needs_mediapipe
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "edge" / "assets"
-COMMANDS = ["run", "image", "models", "cameras", "doctor"]
+COMMANDS = ["run", "image", "events", "models", "cameras", "replay", "notice", "doctor"]
 
 
 def test_the_help_names_each_subcommand_and_what_must_not_be_done(in_process):

@@ -1,10 +1,8 @@
 """Sources: the demo, films, pictures and cameras give upright RGB frames in order, or one sentence why not."""
 
-import logging
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from contextlib import closing
 from itertools import islice, pairwise
@@ -22,11 +20,11 @@ from edge.faces import face_finder
 from edge.pipeline import Pipeline
 from edge.scene import Frame, Scene
 from edge.sources import open_source
-from edge.sources.camera import BROKEN_IN_A_ROW, Webcam, list_cameras, open_v4l2
 from edge.sources.demo import SECONDS, DemoClip
 from edge.sources.folder import PIXELS_LIMIT, ImageFolder, read_picture, size_of
+from edge.sources.guard import Guarded
+from edge.sources.repeated import Repeated
 from edge.sources.video import USUAL_FPS, VideoFile
-from tests.fakes import FakeCamera
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 needs_media = pytest.mark.skipif(not MEDIA.is_dir(), reason="the folder of test media is not beside this checkout")
@@ -418,150 +416,6 @@ def test_a_film_of_a_phone_has_rising_moments_and_as_many_frames_as_it_says():
     assert frames[0].pixels.shape == (360, 640, 3)
 
 
-# Cameras
-
-
-def webcam(camera, which="0", width=640, height=480, fps=30.0):
-    return Webcam(which, width, height, fps, open_device=lambda _: camera)
-
-
-def test_a_camera_is_asked_for_mjpg_first_then_size_rate_and_one_buffer():
-    camera = FakeCamera()
-    list(islice(webcam(camera, width=1280, height=720, fps=25.0), 1))
-    assert list(camera.asked.items()) == [
-        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
-        (cv2.CAP_PROP_FRAME_WIDTH, 1280),
-        (cv2.CAP_PROP_FRAME_HEIGHT, 720),
-        (cv2.CAP_PROP_FPS, 25.0),
-        (cv2.CAP_PROP_BUFFERSIZE, 1),
-    ]
-
-
-def test_the_log_says_what_a_camera_delivers_and_what_it_was_asked_for(caplog):
-    with caplog.at_level(logging.INFO):
-        list(islice(webcam(FakeCamera(size=(320, 240), fps=15)), 1))
-    assert caplog.messages == ["camera=/dev/video0 size=320x240 fps=15 format=YUYV asked=640x480@30"]
-
-
-def test_a_camera_that_does_not_know_its_format_is_read_all_the_same(caplog, monkeypatch):
-    camera = FakeCamera()
-    monkeypatch.setattr(camera, "get", lambda _: -1.0)  # what OpenCV says of a property it cannot read
-    with caplog.at_level(logging.INFO):
-        assert len(list(islice(webcam(camera), 2))) == 2
-    assert "fps=-1" in caplog.text
-
-
-def test_a_cameras_frames_are_rgb_in_the_size_that_it_delivers():
-    frames = list(islice(webcam(FakeCamera(size=(80, 60))), 3))
-    for number, frame in enumerate(frames):
-        assert (frame.pixels.shape, frame.pixels.dtype) == ((60, 80, 3), np.uint8)
-        assert (frame.pixels == (number, number, 255)).all()  # its blue, which OpenCV gives first, is last
-        assert frame.moment == frame.captured_at
-    assert [frame.number for frame in frames] == [0, 1, 2]
-    assert frames[0].captured_at <= frames[1].captured_at <= frames[2].captured_at
-
-
-def test_a_camera_that_stops_delivering_ends_with_a_sentence_and_is_released():
-    camera, frames = FakeCamera(fails_at=3), []
-    sentence = refused(lambda: keep(webcam(camera), frames))
-    assert "camera /dev/video0 stopped delivering after 3 frames: was it unplugged?" in sentence
-    assert len(frames) == 3
-    assert camera.released_by == [threading.current_thread().name]
-
-
-def test_a_damaged_picture_of_a_camera_is_passed_over_and_said(caplog):
-    frames = list(islice(webcam(FakeCamera(empty_at=2)), 4))
-    assert [frame.pixels[0, 0, 0] for frame in frames] == [0, 1, 3, 4]
-    assert [frame.number for frame in frames] == [0, 1, 2, 3]
-    assert caplog.messages == ["camera=/dev/video0 passed over a damaged picture after 2 frames"]
-
-
-def test_a_camera_that_delivers_nothing_but_damaged_pictures_is_given_up(monkeypatch, caplog):
-    camera = FakeCamera()
-    monkeypatch.setattr(camera, "retrieve", lambda: (False, None))
-    assert "stopped delivering after 0 frames" in refused(lambda: list(webcam(camera)))
-    assert len(caplog.messages) == BROKEN_IN_A_ROW
-    assert len(camera.released_by) == 1
-
-
-def test_a_camera_is_opened_read_and_released_on_one_thread_of_a_pipeline():
-    used_by = []
-
-    class Watched(FakeCamera):
-        def grab(self):
-            used_by.append(threading.current_thread().name)
-            return super().grab()
-
-    camera = Watched()
-
-    def open_device(_):
-        used_by.append(threading.current_thread().name)
-        return camera
-
-    source = Webcam("0", 64, 48, 30, open_device)
-    assert not used_by  # nothing is opened before it is iterated
-    with Pipeline(source, lambda frame: Scene(frame, ())) as scenes:
-        for scene in scenes:
-            if scene.frame.number >= 5:
-                break
-    assert set(used_by) == set(camera.released_by) == {"capture"}
-    assert len(camera.released_by) == 1
-
-
-def test_a_camera_that_does_not_open_is_released_and_said_so(tmp_path):
-    device, camera = tmp_path / "video0", FakeCamera(opens=False)
-    device.touch()
-    sentence = refused(lambda: list(webcam(camera, str(device))))
-    assert f"camera {device} does not open: another program has it, or it is no camera" in sentence
-    assert len(camera.released_by) == 1
-
-
-def test_a_camera_closed_to_this_user_says_which_group_opens_it(tmp_path, monkeypatch):
-    device = tmp_path / "video0"
-    device.touch()
-    monkeypatch.setattr("os.access", lambda *_: False)  # root may open everything
-    sentence = refused(lambda: list(webcam(FakeCamera(opens=False), str(device))))
-    assert "may not be opened by this user: sudo usermod -aG video $USER" in sentence
-
-
-@pytest.mark.parametrize("which", ["99", "/dev/video99"])
-def test_a_missing_camera_is_refused_by_the_real_opencv(which):
-    sentence = refused(lambda: list(Webcam(which, 640, 480, 30)))
-    assert "no camera at /dev/video99: there are: " in sentence
-    assert "`emotion-edge cameras` lists them, `--source demo` needs none" in sentence
-
-
-def test_a_file_that_is_no_camera_is_not_opened(tmp_path):
-    (tmp_path / "video0").touch()
-    assert not open_v4l2(str(tmp_path / "video0")).isOpened()
-
-
-def known(devices: Path, node: str, **files: str | bytes) -> None:
-    """A camera's folder, as Linux has it under /sys/class/video4linux."""
-    (devices / node).mkdir(parents=True)
-    for name, content in files.items():
-        (devices / node / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-
-
-def test_cameras_are_listed_by_number_without_their_metadata_nodes(tmp_path):
-    known(tmp_path, "video10", name="Rear\n", index="0\n")
-    known(tmp_path, "video2", name="HD Webcam: Küche\n", index="0\n")
-    known(tmp_path, "video3", name="HD Webcam: Küche\n", index="1\n")
-    known(tmp_path, "v4l-subdev0", name="sensor\n", index="0\n")
-    assert list_cameras(tmp_path) == [("/dev/video2", "HD Webcam: Küche"), ("/dev/video10", "Rear")]
-
-
-def test_an_odd_camera_is_listed_too(tmp_path):
-    known(tmp_path, "video0")
-    known(tmp_path, "video1", name="Küc".encode()[:-1] + b"\xc3", index="0")
-    known(tmp_path, "videoin", name="no number", index="0")
-    assert list_cameras(tmp_path) == [("/dev/video0", "unnamed"), ("/dev/video1", "Kü\ufffd")]
-
-
-def test_where_linux_knows_no_cameras_none_are_listed(tmp_path):
-    assert list_cameras(tmp_path / "video4linux") == []
-
-
 # Which source is meant
 
 
@@ -600,7 +454,7 @@ def test_of_what_is_refused_the_libraries_say_nothing_themselves(film, tmp_path,
 @pytest.mark.parametrize("said", ["0", "7", "/dev/video0", "/dev/v4l/by-id/usb-cam"])
 def test_a_number_or_a_device_is_a_camera(said):
     source = open_source(Camera(source=said))
-    assert isinstance(source, Webcam)
+    assert isinstance(source, Guarded)
     assert source.name == (f"/dev/video{said}" if said.isdecimal() else said)
     assert (source.live, source.length) == (True, None)
 
@@ -635,3 +489,19 @@ def test_nonsense_is_no_source(said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sentence = refused(lambda: open_source(Camera(source=said)))
     assert sentence.startswith(f'no source {said!r}: expected "demo", a camera (0, /dev/video0), a video file')
+
+
+def test_what_is_repeated_goes_on_with_rising_numbers_and_moments(short_clip):
+    source = open_source(Camera(str(short_clip), pace=False, repeat=True))
+    assert (source.name, source.live, source.length) == (short_clip.name, False, None)
+    with closing(iter(source)) as frames:
+        seen = [next(frames) for _ in range(75)]
+    assert [frame.number for frame in seen] == list(range(75))
+    steps = np.diff([frame.moment for frame in seen])
+    assert steps == pytest.approx(np.full(74, 1 / 15), abs=0.001)
+    assert np.array_equal(seen[0].pixels, seen[30].pixels)
+    assert not np.array_equal(seen[0].pixels, seen[29].pixels)
+
+
+def test_a_camera_is_not_repeated():
+    assert not isinstance(open_source(Camera("0", repeat=True)), Repeated)

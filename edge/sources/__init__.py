@@ -1,21 +1,22 @@
 """Where frames come from: the demo clip, a video file, a camera, a folder of pictures."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Protocol
 
 from edge import config
 from edge.errors import SourceError
+from edge.events import CameraEvent
 from edge.scene import Frame
 
 
 class Source(Protocol):
     """Frames, and what one can know before the first of them.
 
-    Each iteration opens the source, yields its frames in order (numbers from 0 without gaps, moments that rise), and
-    closes it, all on the thread that iterates. What cannot be read raises SourceError: files when the source is made,
-    cameras and what breaks later from the iteration.
+    Each iteration opens the source, yields its frames in order (numbers from 0 and moments that rise; a camera's
+    numbers have gaps), and closes it, all on the thread that iterates. What cannot be read raises SourceError: files
+    when the source is made, cameras and what breaks later from the iteration.
     """
 
     @property
@@ -38,16 +39,32 @@ def is_camera(said: str) -> bool:
     return said.isdecimal() or said.startswith("/dev/")
 
 
-def open_source(settings: config.Camera) -> Source:
-    """The source that `settings.source` names; SourceError if there is none like it."""
+def open_source(
+    settings: config.Camera,
+    tell: Callable[[CameraEvent], None] = lambda event: None,
+    gap: Callable[[], None] = lambda: None,
+) -> Source:
+    """The source that `settings.source` names; SourceError if there is none like it.
+
+    A camera's is a guard.Guarded: `tell` is handed its events, `gap` called when it delivers no more for now.
+    """
+    source = _open(settings, tell, gap)
+    if not settings.repeat or is_camera(settings.source):
+        return source
+    from edge.sources.repeated import Repeated
+
+    return Repeated(source)
+
+
+def _open(settings: config.Camera, tell: Callable[[CameraEvent], None], gap: Callable[[], None]) -> Source:
     # Imported when asked for, so that a look at one source does not load the others.
-    from edge.sources import camera, demo, folder, video
+    from edge.sources import demo, folder, guard, video
 
     said, path = settings.source, os.path.expanduser(settings.source)
     if said == "demo":
         return demo.DemoClip(settings.width, settings.height, settings.fps, settings.pace)
     if is_camera(said):
-        return camera.Webcam(said, settings.width, settings.height, settings.fps)
+        return guard.Guarded(settings, tell, gap)
     # os.path says no where Path raises: a name too long, a loop of links, a folder that is closed to us.
     if os.path.isdir(path) or (Path(path).suffix.lower() in folder.PICTURE_SUFFIXES and os.path.lexists(path)):
         return folder.ImageFolder(Path(path), settings.fps)

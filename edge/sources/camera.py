@@ -1,19 +1,19 @@
 """Webcam: a V4L2 camera read through OpenCV; and the list of those that are there."""
 
 import logging
+import math
 import os
 import time
-from collections.abc import Callable, Generator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SourceError
-from edge.scene import Frame
+from edge.sources.ring import Shape
 from edge.sources.video import quiet_opencv
 
 log = logging.getLogger("emotion_edge")
@@ -21,7 +21,10 @@ log = logging.getLogger("emotion_edge")
 DEVICES = Path("/sys/class/video4linux")
 
 BROKEN_IN_A_ROW = 10
-"""So many pictures in a row that cannot be decoded end the iteration: cables and cheap cameras damage a single one."""
+"""So many pictures in a row that cannot be decoded are the end: cables and cheap cameras damage a single one."""
+
+COMPLAIN_SECONDS = 60.0
+"""Damaged pictures are logged at most this often."""
 
 
 class Device(Protocol):
@@ -43,62 +46,87 @@ def open_v4l2(path: str) -> Device:
 
 
 class Webcam:
-    """A camera, by number ("0") or path ("/dev/video0"); it may deliver another size or rate than asked, see the log.
+    """An open V4L2 camera, by path; it may deliver another size or rate than asked, see the log.
 
-    `captured_at` is when the picture had come from the camera, `took_ms` what decoding it took (waiting is no work).
-    Opening fails, and a camera that stops ends the iteration, with SourceError. A picture that comes damaged is passed
-    over, and logged.
+    fps  frames a second that it promises; 0 where it does not say
+    What does not open, and what stops, raises SourceError. Whoever opened it closes it.
     """
 
-    live = True
-    length = None
-
     def __init__(
-        self, which: str, width: int, height: int, fps: float, open_device: Callable[[str], Device] = open_v4l2
+        self, path: str, width: int, height: int, fps: float, open_device: Callable[[str], Device] = open_v4l2
     ) -> None:
-        self.name = f"/dev/video{int(which)}" if which.isdecimal() else which
-        self._width, self._height, self._fps = width, height, fps
-        self._open_device = open_device
-
-    def __iter__(self) -> Generator[Frame, None, None]:
-        device = self._open_device(self.name)
+        self._path = path
+        self._delivered = self._broken = 0
+        self._complained_at = -math.inf
+        self._device = open_device(path)
         try:
-            if not device.isOpened():
-                raise SourceError(why_not(self.name))
-            self._ask(device)
-            for number in count():
-                yield self._frame(device, number)
-        finally:
-            device.release()
+            if not self._device.isOpened():
+                raise SourceError(why_not(path))
+            self.fps = self._ask(width, height, fps)
+        except BaseException:
+            self._device.release()
+            raise
 
-    def _ask(self, device: Device) -> None:
+    def close(self) -> None:
+        self._device.release()
+
+    def _ask(self, width: int, height: int, fps: float) -> float:
+        """The rate that it says it will have."""
         # MJPG: most cameras send other formats at a tenth of the rate. A buffer of one: old frames are of no use.
-        device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        device.set(cv2.CAP_PROP_FRAME_WIDTH, self._width)
-        device.set(cv2.CAP_PROP_FRAME_HEIGHT, self._height)
-        device.set(cv2.CAP_PROP_FPS, self._fps)
-        device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        got = [device.get(each) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)]
-        code = int(device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF  # -1 where it is not known
+        self._device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
+        self._device.set(cv2.CAP_PROP_FRAME_WIDTH, width)
+        self._device.set(cv2.CAP_PROP_FRAME_HEIGHT, height)
+        self._device.set(cv2.CAP_PROP_FPS, fps)
+        self._device.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        wanted = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS
+        got = [self._device.get(each) for each in wanted]
+        code = int(self._device.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF  # -1 where it is not known
         form = "".join(each for each in code.to_bytes(4, "little").decode("latin-1") if each.isalnum())
-        asked = f"{self._width}x{self._height}@{self._fps:g}"
-        log.info("camera=%s size=%dx%d fps=%g format=%s asked=%s", self.name, *got, form or "?", asked)
+        asked = f"{width}x{height}@{fps:g}"
+        log.info("camera=%s size=%dx%d fps=%g format=%s asked=%s", self._path, *got, form or "?", asked)
+        return got[2] if 0 < got[2] < math.inf else 0.0
 
-    def _frame(self, device: Device, number: int) -> Frame:
-        for _ in range(BROKEN_IN_A_ROW):
-            if not device.grab():
-                break
-            captured_at = time.monotonic()
-            there, pixels = device.retrieve()
-            if there and pixels is not None:
-                rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-                took_ms = (time.monotonic() - captured_at) * 1000
-                return Frame(rgb, captured_at, captured_at, number, took_ms, self.name)
-            log.warning("camera=%s passed over a damaged picture after %d frames", self.name, number)
-        raise SourceError(
-            f"camera {self.name} stopped delivering after {number} frames: was it unplugged? "
+    def grab(self) -> float:
+        """Wait for the next picture; when it had come from the camera, seconds of time.monotonic()."""
+        if not self._device.grab():
+            raise self._stopped()
+        return time.monotonic()
+
+    def decode(self, room: Callable[[Shape], NDArray[np.uint8]]) -> bool:
+        """Write the picture that came last, as RGB, into what `room` gives for its shape; false for a damaged one."""
+        there, pixels = self._device.retrieve()
+        if not there or not _is_whole(pixels):
+            self._pass_over()
+            return False
+        cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB, dst=room(pixels.shape))
+        self._delivered += 1
+        self._broken = 0
+        return True
+
+    def _pass_over(self) -> None:
+        self._broken += 1
+        if self._broken == BROKEN_IN_A_ROW:
+            raise self._stopped()
+        if time.monotonic() - self._complained_at >= COMPLAIN_SECONDS:
+            self._complained_at = time.monotonic()
+            log.warning("camera=%s passed over a damaged picture after %d frames", self._path, self._delivered)
+
+    def _stopped(self) -> SourceError:
+        return SourceError(
+            f"camera {self._path} stopped delivering after {self._delivered} frames: was it unplugged? "
             "Check its cable and power; `emotion-edge cameras` lists what is there"
         )
+
+
+def _is_whole(pixels: NDArray[np.uint8] | None) -> TypeGuard[NDArray[np.uint8]]:
+    if pixels is None or pixels.dtype != np.uint8 or not pixels.size:
+        return False
+    return pixels.ndim == 3 and pixels.shape[2] == 3
+
+
+def path_of(said: str) -> str:
+    """A camera's device, by its path or its number."""
+    return f"/dev/video{int(said)}" if said.isdecimal() else said
 
 
 def why_not(path: str) -> str:

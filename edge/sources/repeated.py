@@ -1,0 +1,26 @@
+"""Repeated: a film or folder that begins again at its end, for a show or a long test."""
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from edge.scene import Frame
+from edge.sources import Source
+
+
+class Repeated:
+    """A Source that plays another one again and again; numbers and moments go on, and it has no length."""
+
+    length = None
+
+    def __init__(self, source: Source) -> None:
+        self.name, self.live = source.name, source.live
+        self._source = source
+
+    def __iter__(self) -> Generator[Frame, None, None]:
+        number, moment = 0, 0.0
+        while True:
+            begun, last, step = number, 0.0, 0.0
+            for frame in self._source:
+                step, last, number = frame.moment - last, frame.moment, begun + frame.number + 1
+                yield replace(frame, number=number - 1, moment=moment + last)
+            moment += last + step  # the next turn is as far after the last frame as that is after the one before
