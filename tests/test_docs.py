@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,8 @@ def test_a_documented_command_exists_with_its_subcommand_and_options(page: str, 
         assert os.access(script, os.X_OK), f"{page}: {words[0]} is no script of ours"
         text = script.read_text()
     else:
-        subcommand = [words[1]] if words[1:] and re.fullmatch(r"[a-z]+", words[1]) else []
-        helped = run(words[0], *subcommand, "--help")
+        subcommands = takewhile(re.compile(r"[a-z]+").fullmatch, words[1:])
+        helped = run(words[0], *subcommands, "--help")
         assert helped.returncode == 0, f"{page}: {helped.stderr}"
         text = helped.stdout
     typed = {word.split("=")[0] for word in words[1:] if word.startswith("-") and not re.fullmatch(r"-\d*", word)}

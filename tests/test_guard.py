@@ -619,8 +619,8 @@ def test_a_hundred_faults_invent_no_event_and_lose_none(node, tmp_path):
     assert text.count("s") >= 50
     broke = iter([line["at"] for line in happened(node) if line["what"] not in ("open", *HARMLESS)])
     latest = -math.inf
-    for event in told:  # none is of a picture from after the fault, before the camera is back
+    for event in told:  # none is of a picture from after the fault, but for the one that a frozen camera repeats then
         if event.type == "camera_lost":
-            assert latest <= next(broke)
+            assert latest <= next(broke) + 0.25
         elif event.type != "camera_back":
             latest = event.captured_at

@@ -166,7 +166,7 @@ class Connection(H11Protocol):
     def _expect_request(self) -> None:
         if self.waiting and self._request_due is None:
             self.waiting_since = self.loop.time()
-            pass
+            self._request_due = self.loop.call_later(REQUEST_SECONDS, self.drop)
         elif not self.waiting and self._request_due is not None:
             self._request_due.cancel()
             self._request_due = None

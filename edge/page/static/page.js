@@ -57,7 +57,7 @@ const showLink = () => {
 const wanted = () => localStorage.getItem("picture") !== "no";
 
 const stopLooking = (picture) => {
-  if (picture) picture.src = ""; // a picture that is only taken away goes on being fetched
+   // a picture that is only taken away goes on being fetched
   picture?.remove();
 };
 
