@@ -471,10 +471,12 @@ def test_a_process_that_is_stuck_in_its_driver_keeps_nobody_waiting(node, monkey
 
 DAEMON = """
 import sys
-from functools import partial
 from edge.sources import guard
 from tests.fakes import SCRIPTED
-guard.Guarded = partial(guard.Guarded, opener=SCRIPTED)
+class Scripted(guard.Guarded):
+    def __init__(self, settings, tell, gap):
+        super().__init__(settings, tell, gap, SCRIPTED)
+guard.Guarded = Scripted
 from edge.cli import main
 sys.exit(main())
 """

@@ -373,12 +373,15 @@ time.sleep(1000)
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_the_page_ends_with_the_daemon_however_that_ends(end: signal.Signals) -> None:
+@pytest.mark.parametrize("hangs", [False, True])
+def test_the_page_ends_with_the_daemon_however_that_ends(end: signal.Signals, hangs: bool) -> None:
     places = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", DAEMON], stdout=subprocess.PIPE, env=places, text=True) as daemon:
         assert daemon.stdout is not None
         url, pid = daemon.stdout.readline().split()
         assert httpx.get(url + "healthz", timeout=50).status_code == 503
+        if hangs:
+            os.kill(int(pid), signal.SIGSTOP)
         daemon.send_signal(end)
         daemon.wait()
     until(lambda: not psutil.pid_exists(int(pid)))

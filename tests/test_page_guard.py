@@ -21,7 +21,7 @@ from edge.page.guard import PUBLIC, names_of
 from edge.page.host import Page
 from edge.page.news import News
 from edge.page.records import Records
-from edge.page.site import application
+from edge.page.site import BODY_BYTES, FORM_BYTES, application
 from edge.page.terms import Terms
 from tests.page_feeder import TOKEN, Feeder, ask, fed, page_at
 
@@ -124,7 +124,6 @@ def test_a_wrong_token_in_the_form_is_told_so(page: Page) -> None:
     answer = ask(page, "/login", "POST", data={"token": "wrong"})
     assert answer.status_code == 401 and 'role="alert"' in answer.text
     assert ask(page, "/login", "POST", data={}).status_code == 400
-    assert ask(page, "/login", "POST", content=b"x" * 100_000).status_code == 413
 
 
 def test_a_token_in_an_address_is_not_taken(page: Page) -> None:
@@ -327,8 +326,16 @@ def head_of(page: Page, method: str, path: str, *more: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_read(page: Page) -> None:
+@pytest.mark.parametrize(("path", "most"), [("/v1/models/emotion-8:predict", BODY_BYTES), ("/login", FORM_BYTES)])
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_sent(page: Page, path: str, most: int) -> None:
     with connected(page) as client:
+        client.sendall(head_of(page, "POST", path, f"Content-Length: {most + 1}"))
+        assert client.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_without_end_is_not_read_for_long(page: Page) -> None:
+    """The answer may get lost: who hangs up on somebody who is still talking resets the connection."""
+    with connected(page) as client, suppress(ConnectionError):
         client.sendall(head_of(page, "POST", "/v1/models/emotion-8:predict", "Transfer-Encoding: chunked"))
         sent = 0
         while not select.select([client], [], [], 0)[0]:

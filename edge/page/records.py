@@ -50,10 +50,6 @@ class Records:
             raise HTTPException(503, str(error)) from error
 
     def _answer(self, path: Path, question: Callable[[Archive], T]) -> T:
-        try:
-            if self._archive is None:
-                self._archive = Archive(path)
-            return question(self._archive)
-        except EmotionEdgeError:
-            self._archive = None  # the next question opens it anew
-            raise
+        if self._archive is None:
+            self._archive = Archive(path)
+        return question(self._archive)

@@ -219,10 +219,13 @@ def _number(query: QueryParams, name: str, least: int, most: int) -> int | None:
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:
-    """What the client sent with the request."""
+    """What the client sent with the request; one that says it is too large is not read at all."""
+    too_large = HTTPException(413, f"expected at most {most_bytes} bytes", {"Connection": "close"})
+    if int(request.headers.get("content-length", 0)) > most_bytes:  # the server has seen to it that it is a number
+        raise too_large
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > most_bytes:
-            raise HTTPException(413, f"expected at most {most_bytes} bytes", {"Connection": "close"})
+            raise too_large
     return bytes(body)

@@ -57,7 +57,7 @@ const showLink = () => {
 const wanted = () => localStorage.getItem("picture") !== "no";
 
 const stopLooking = (picture) => {
-   // a picture that is only taken away goes on being fetched
+  if (picture) picture.src = ""; // a picture that is only taken away goes on being fetched
   picture?.remove();
 };
 
