@@ -17,7 +17,7 @@ from edge.errors import SettingsError
 
 SHIPPED = Path(__file__).parents[1] / "systemd" / "edge.toml"
 
-SET = {
+SET: dict[str, dict[str, object]] = {
     "camera": {
         "source": "/dev/video0",
         "width": 1280,

@@ -35,7 +35,7 @@ def face_in(pixels: np.ndarray) -> Face:
     return face
 
 
-def perceiver(classifier: Classifier, told: list[EmotionEvent]) -> Perceiver:
+def perceiver(classifier: Classifier, told: list[EmotionEvent | CameraEvent]) -> Perceiver:
     reader = Reader(classifier, LIMITS)
     settler = Settler(config.Events(), reader.labels, reader.abstain)
     return Perceiver(face_finder(config.Faces()), reader, Tracker(config.Track()), settler, told.append)

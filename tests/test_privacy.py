@@ -1,6 +1,7 @@
 """A camera is opened for a stated use only, and there is a notice that tells the truth about the settings."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_the_notice_says_what_the_settings_do():
     assert "for at most 60 minutes" in plain
     assert "Labels are sent" not in plain
     busy = config.Settings(
-        store=config.Store(path="events.db", keep_days=7),  # type: ignore[arg-type]
+        store=config.Store(path=Path("events.db"), keep_days=7),
         mqtt=config.Mqtt(host="broker.lan"),
         page=config.Page(address="127.0.0.1"),
         track=config.Track(longest_seconds=90),
