@@ -154,7 +154,7 @@ class Store:
     """The lasting record of events, which `emotion-edge events` reads."""
 
     path: Path | None = None
-    """File of the record (SQLite); none keeps no record, and events for a broker wait in memory only."""
+    """File of the record (SQLite); none keeps no record, and events for a broker wait until the end of the run only."""
     keep_days: float = 90.0
     """Older events are deleted."""
     keep_mb: float = 64.0
