@@ -19,7 +19,13 @@ from tests.page_feeder import until
 
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--no-default-browser-check"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
+    *(
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--no-proxy-server",
+        "--disable-dev-shm-usage",
+    ),
     *("--disable-default-apps", "--mute-audio", "--ignore-certificate-errors", "--remote-debugging-port=0"),
 )
 
@@ -117,7 +123,7 @@ def _tab_address(folder: Path) -> str:
     found: list[str] = []
 
     def there() -> bool:
-        tabs = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
+        tabs = httpx.get(f"http://127.0.0.1:{port}/json/list", trust_env=False).json()
         found[:] = [each["webSocketDebuggerUrl"] for each in tabs if each["type"] == "page"]
         return bool(found)
 

@@ -166,7 +166,7 @@ def fed(page: Page, **changed: Any) -> Iterator[Feeder]:
 @cache
 def client() -> httpx.Client:
     """For plain questions; making one takes longer than most answers."""
-    return httpx.Client(verify=False, timeout=START_SECONDS)
+    return httpx.Client(verify=False, timeout=START_SECONDS, trust_env=False)
 
 
 def ask(page: Page, path: str, method: str = "GET", **given: Any) -> httpx.Response:

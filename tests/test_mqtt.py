@@ -223,8 +223,12 @@ def online_since(moment: float) -> Callable[[list[Message]], bool]:
 
 
 def test_in_quiet_times_a_lost_connection_repeats_one_event_at_most(
-    mosquitto: Callable[..., Broker], listen: Callable[..., Listener], device: Callable[..., Device]
+    mosquitto: Callable[..., Broker],
+    listen: Callable[..., Listener],
+    device: Callable[..., Device],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("edge.mqtt.outbox.DOUBT_SECONDS", 0.0)  # the last event lies longer back than that
     broker = mosquitto("log_type all", lasting=True)
     listener, here = listen(broker), device(broker.port)
     kills = 3
@@ -760,15 +764,40 @@ def test_places_move_in_the_order_of_the_records(tmp_path: Path) -> None:
     until(lambda: store.committed_seq == 5)
     outbox = Outbox(store)
     taken = [record.seq for _ in range(4) if (record := outbox.take())]
-    outbox.landed(2)
+    outbox.landed(2, 10.0)
     assert (taken, store.acknowledged(CONSUMER), outbox.depth) == ([1, 2, 3, 4], 0, 5)
-    outbox.landed(1)
+    outbox.landed(1, 10.0)
     assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (2, 3, 0)
     outbox.rewind()
     again = [record.seq for _ in range(9) if (record := outbox.take())]
     assert again == [3, 4, 5]
     for seq in (99, 3, 3, 5, 4):
-        outbox.landed(seq)
+        outbox.landed(seq, 20.0)
     assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (5, 0, 0)
+    outbox.close()
+    store.close()
+
+
+def test_what_landed_just_before_the_connection_broke_goes_out_again(tmp_path: Path) -> None:
+    store = Store(config.Store(path=tmp_path / "events.db"))
+    recorder = Recorder("kitchen", MODEL, [store])
+    for _ in range(5):
+        recorder.write(EVENT)
+    until(lambda: store.committed_seq == 5)
+    outbox = Outbox(store)
+
+    def taken() -> list[int]:
+        return [record.seq for _ in range(9) if (record := outbox.take())]
+
+    assert taken() == [1, 2, 3, 4, 5]
+    for seq, landed_at in ((1, 10.0), (2, 10.5), (4, 11.2), (3, 11.2)):
+        outbox.landed(seq, landed_at)
+    outbox.rewind_to_before(11.6)
+    assert taken() == [3, 4, 5]
+    for seq in (3, 4, 5):
+        outbox.landed(seq, 12.0)
+    assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (5, 0, 0)
+    outbox.rewind_to_before(13.1)
+    assert taken() == []
     outbox.close()
     store.close()

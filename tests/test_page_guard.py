@@ -220,7 +220,7 @@ def test_on_all_addresses_the_one_that_was_called_is_a_name(tmp_path: Path) -> N
         port = page.url.split(":")[2].strip("/")
         for address, code in (("127.0.0.1", 200), ("127.0.0.2", 200), ("evil.example", 421), ("127.0.0.3", 421)):
             to = address if address == "127.0.0.2" else "127.0.0.1"
-            answer = httpx.get(f"http://{to}:{port}/healthz", headers={"Host": f"{address}:{port}"})
+            answer = httpx.get(f"http://{to}:{port}/healthz", headers={"Host": f"{address}:{port}"}, trust_env=False)
             assert answer.status_code == code, address
 
 

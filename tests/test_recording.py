@@ -276,7 +276,8 @@ from pathlib import Path
 import numpy as np
 from edge.recording import Recording
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+for each in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: who starts the tests may have it ignored
+    signal.signal(each, signal.default_int_handler)
 try:
     with closing(Recording(Path(sys.argv[1]), {FPS})) as film:
         for each in count():

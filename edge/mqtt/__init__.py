@@ -117,13 +117,13 @@ class Publisher:
 
     def _connect(self) -> None:
         """One connection, from the first try to its end."""
-        self._outbox.rewind()
         link = Link(self._login, self._version, (self._topics.availability, "offline"), self._wake)
         try:
             if link.open(self._pace.answer) and self._accepted(link):
                 self._talk(link)
         finally:
             link.close()
+            self._outbox.rewind_to_before(time.monotonic())
         if link.outdated and self._version != MQTTProtocolVersion.MQTTv311:
             self._version = MQTTProtocolVersion.MQTTv311
         elif not self._closing:

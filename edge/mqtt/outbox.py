@@ -12,8 +12,13 @@ BATCH = 200
 """So many records are read from the store at once; one has about 450 bytes."""
 
 
+DOUBT_SECONDS = 1.0
+"""A broker that is killed may have acknowledged what it had not handed on yet. What landed in so long a time before the
+connection broke goes out again: a number that comes twice is told from another, one that never comes is not."""
+
+
 class Outbox:
-    """Hands out each record once, until rewind(); for one thread, but for `depth` and `dropped`.
+    """Hands out each record once, until it is rewound; for one thread, but for `depth` and `dropped`.
 
     Every record up to `passed` was acknowledged, or is counted in `dropped`: the store had let it go, to stay within
     its size, or could never write it.
@@ -24,6 +29,7 @@ class Outbox:
         self._archive: Archive | None = None
         self._read: deque[Stored] = deque()
         self._flying: dict[int, bool] = {}  # number of a record that was handed out: it has landed
+        self._lately: deque[tuple[int, float]] = deque()  # what was passed, and when, seconds
         self.passed = self._taken = store.acknowledged(CONSUMER)
         self._begun = self.passed > 0
         self.dropped = 0
@@ -51,17 +57,20 @@ class Outbox:
         self._flying[record.seq] = False
         return record
 
-    def landed(self, seq: int) -> bool:
+    def landed(self, seq: int, now: float) -> bool:
         """The broker has acknowledged this record; the store keeps our place, which moves in the records' order.
 
-        False for one that was not in flight.
+        False for one that was not in flight. `now` is time.monotonic(), seconds.
         """
         if seq not in self._flying:
             return False
         self._flying[seq] = True
         while self._flying and self._flying[first := next(iter(self._flying))]:
             del self._flying[first]
-            self._pass(first, landed=1)
+            self._lately.append((first, now))
+            if first > self.passed:
+                self._pass(first, landed=1)
+        self._forget(now)
         return True
 
     def rewind(self) -> None:
@@ -69,6 +78,18 @@ class Outbox:
         self._read.clear()
         self._flying.clear()
         self._taken = self.passed
+
+    def rewind_to_before(self, lost_at: float) -> None:
+        """The connection broke: hand out again what landed in the last DOUBT_SECONDS, too."""
+        self.rewind()
+        self._forget(lost_at)
+        if self._lately:
+            self._taken = min(self._lately)[0] - 1
+        self._lately.clear()
+
+    def _forget(self, now: float) -> None:
+        while self._lately and now - self._lately[0][1] > DOUBT_SECONDS:
+            self._lately.popleft()
 
     def trim(self) -> None:
         """Pass over what the store has let go. Only after rewind(): what is in flight may yet land."""

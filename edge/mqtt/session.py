@@ -206,7 +206,7 @@ class Session:
             if isinstance(key, int) and refusal:
                 self._hold(now)
             elif isinstance(key, int):
-                self._welcome = self._outbox.landed(key) or self._welcome
+                self._welcome = self._outbox.landed(key, now) or self._welcome
             elif refusal:
                 self._greet_at = min(self._greet_at, now + self._pace.denied)
 

@@ -88,7 +88,7 @@ class Page:
         self._pause_seconds = FIRST_PAUSE_SECONDS
         self._start_at = -1.0
         self._pictured_at = -1.0
-        self._message = b""
+        self._status: Mapping[str, Any] = {}
         self._complained = False
         self._child: _Child | None = None
         try:
@@ -112,10 +112,9 @@ class Page:
 
     def show(self, status: Mapping[str, Any]) -> None:
         """Hand over the newest status document, as JSON can write it."""
-        told = {"status": status, "model": str(self.model), "restarts": self.restarts}
-        self._message = json.dumps(told, separators=(",", ":")).encode()
+        self._status = status
         if self._child:
-            self._put(self._child.documents, self._message)
+            self._put(self._child.documents, self._message())
 
     def show_picture(self, picture: NDArray[np.uint8]) -> None:
         """Hand over a picture, (height, width, 3) RGB; of more than PICTURES_A_SECOND some are passed over."""
@@ -167,7 +166,12 @@ class Page:
             self._start_at = now + LONGEST_PAUSE_SECONDS
             return
         self.restarts += 1
-        self._put(self._child.documents, self._message)
+        if self._status:
+            self._put(self._child.documents, self._message())
+
+    def _message(self) -> bytes:
+        told = {"status": self._status, "model": str(self.model), "restarts": self.restarts}
+        return json.dumps(told, separators=(",", ":")).encode()
 
 
 class _Child:
