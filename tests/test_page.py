@@ -318,7 +318,7 @@ def test_the_pause_before_a_start_doubles_up_to_a_minute(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now, starts = 0.0, []
-    monkeypatch.setattr(host.sys, "executable", "/bin/false")  # a process that ends at once
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # a process that ends at once
     page = Page(config.Page(address="127.0.0.1", port=0), None, SHIPPED, monotonic=lambda: now)
     try:
         for _ in range(8):
