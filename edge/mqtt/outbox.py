@@ -12,9 +12,9 @@ BATCH = 200
 """So many records are read from the store at once; one has about 450 bytes."""
 
 
-DOUBT_SECONDS = 1.0
+DOUBT_SECONDS, DOUBT_RECORDS = 1.0, 20
 """A broker that is killed may have acknowledged what it had not handed on yet. What landed in so long a time before the
-connection broke goes out again: a number that comes twice is told from another, one that never comes is not."""
+connection broke, so many records at most, goes out again: a number that comes twice can be told, a lost one cannot."""
 
 
 class Outbox:
@@ -29,7 +29,7 @@ class Outbox:
         self._archive: Archive | None = None
         self._read: deque[Stored] = deque()
         self._flying: dict[int, bool] = {}  # number of a record that was handed out: it has landed
-        self._lately: deque[tuple[int, float]] = deque()  # what was passed, and when, seconds
+        self._lately: deque[tuple[int, float]] = deque(maxlen=DOUBT_RECORDS)  # what was passed, and when
         self.passed = self._taken = store.acknowledged(CONSUMER)
         self._begun = self.passed > 0
         self.dropped = 0
