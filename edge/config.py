@@ -312,14 +312,16 @@ def changed(settings: Settings, said: Sequence[str]) -> Settings:
 
     Text needs no quotation marks. SettingsError for what does not fit.
     """
+    tables: dict[str, dict[str, Any]] = {}
     for each in said:
         place, given, value = each.partition("=")
         table, dot, name = place.strip().partition(".")
         if not (given and dot and table in _names(Settings)):
             raise SettingsError(f"{each!r}: expected TABLE.NAME=VALUE with a TABLE of {', '.join(_names(Settings))}")
-        kind = type(getattr(settings, table))
-        one = build(kind, {name: _toml_value(value.strip())}, table)
-        settings = replace(settings, **{table: replace(getattr(settings, table), **{name: getattr(one, name)})})
+        tables.setdefault(table, {})[name] = _toml_value(value.strip())
+    for table, names in tables.items():  # whole tables at once: some settings are allowed only beside others
+        before = getattr(settings, table)
+        settings = replace(settings, **{table: replace(before, **_values(type(before), names, table))})
     return settings
 
 
@@ -336,6 +338,11 @@ def _names(kind: Any) -> list[str]:
 
 def build(kind: type[T], given: dict[str, Any], table: str = "") -> T:
     """A dataclass from a table of TOML; refuses names and types that it does not have."""
+    return kind(**_values(kind, given, table))
+
+
+def _values(kind: type, given: dict[str, Any], table: str) -> dict[str, Any]:
+    """What a table says, by the dataclass's names and as its types."""
     kinds = typing.get_type_hints(kind)
     known = _names(kind)
     for name in given:
@@ -343,7 +350,7 @@ def build(kind: type[T], given: dict[str, Any], table: str = "") -> T:
             guess = get_close_matches(name, known, 1)
             hint = f"; did you mean {guess[0]!r}?" if guess else "."
             raise SettingsError(f"{_place(table)}unknown name {name!r}{hint} There are: {', '.join(known)}")
-    return kind(**{name: _value(kinds[name], value, table, name) for name, value in given.items()})
+    return {name: _value(kinds[name], value, table, name) for name, value in given.items()}
 
 
 def _place(table: str) -> str:

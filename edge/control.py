@@ -90,7 +90,7 @@ class Control:
         self._governor = Governor(settings.governor)
         self._stamps = self._present_stamps()
         self._told: tuple[Any, ...] = ()
-        self._due = dict.fromkeys(("look", "weigh", "tell"), float("-inf"))
+        self._due = dict.fromkeys(("look", "weigh", "outlets", "tell"), float("-inf"))
 
     def see(self, scene: Scene, now: float) -> None:
         """Take in a scene that was published at a time.monotonic(), seconds."""
@@ -106,8 +106,10 @@ class Control:
             self._reload()
         if self._is_due("weigh", WEIGH_SECONDS, now) and self._governor.weigh(self._load(), now):
             self._exert()
-        if self._is_due("tell", TELL_SECONDS if self._is_told else CHANGE_SECONDS, now):
-            self._tell()
+        if self._parts.outlets.heard and self._is_due("outlets", CHANGE_SECONDS, now):
+            self._parts.outlets.poll()
+            if self._told != self._gist() or self._is_due("tell", TELL_SECONDS, now):
+                self._tell()
 
     def _is_due(self, what: str, seconds: float, now: float) -> bool:
         due = now - self._due[what] >= seconds
@@ -181,19 +183,13 @@ class Control:
 
     # Telling
 
-    @property
-    def _is_told(self) -> bool:
-        """Whether what was told last is still so, figures aside."""
-        return self._told == self._gist()
-
     def _gist(self) -> tuple[Any, ...]:
+        """What is to be told soon when it changes, figures aside."""
         return self._parts.status.gist, _camera(self._parts.source)["camera"]
 
     def _tell(self) -> None:
         self._told = self._gist()
-        self._parts.outlets.poll()
-        if self._parts.outlets.heard:
-            self._parts.outlets.show(self.document())
+        self._parts.outlets.show(self.document())
 
     def document(self) -> Document:
         """The status document."""
