@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edge import __version__
+from edge import __version__, board
 from edge.interpreter import runtime_name
 
 CPU = Path("/sys/devices/system/cpu")
@@ -19,14 +19,14 @@ def facts() -> dict[str, Any]:
     """Everything about this machine that a figure depends on; null where the platform does not tell."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "board": _text(Path("/proc/device-tree/model")),
-        "processor": _processor(),
+        "board": board.model() or None,
+        "processor": board.processor() or None,
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
         "governor": _text(CPU / "cpu0/cpufreq/scaling_governor"),
         "frequency_khz": _text(CPU / "cpu0/cpufreq/scaling_cur_freq"),
-        "temperature_c": temperature_c(),
+        "temperature_c": board.temperature_celsius(),
         "throttled": _output("vcgencmd", "get_throttled"),
         "load_average": os.getloadavg(),
         "python": platform.python_version(),
@@ -35,12 +35,6 @@ def facts() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _output("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"),
     }
-
-
-def temperature_c() -> float | None:
-    """Of the processor, degrees Celsius, where the kernel tells it."""
-    text = _text(Path("/sys/class/thermal/thermal_zone0/temp"))
-    return int(text) / 1000 if text else None
 
 
 def warnings(found: dict[str, Any]) -> list[str]:
@@ -53,12 +47,6 @@ def warnings(found: dict[str, Any]) -> list[str]:
     if found["throttled"] not in (None, "throttled=0x0"):
         doubts.append(f"{found['throttled']}: the board is or was throttled")
     return doubts
-
-
-def _processor() -> str | None:
-    lines = (_text(Path("/proc/cpuinfo")) or "").splitlines()
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "CPU part"))]
-    return named[0] if named else None
 
 
 def _text(path: Path) -> str | None:

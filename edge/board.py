@@ -1,7 +1,12 @@
-"""Board: what the computer says of itself: temperature, throttling, memory."""
+"""Board: what the computer says of itself: its name, temperature, throttling, memory."""
 
 import os
 from pathlib import Path
+
+MODEL = Path("/proc/device-tree/model")
+"""What board this is, on those that have a device tree; PCs do not."""
+
+PROCESSOR = Path("/proc/cpuinfo")
 
 THERMAL = Path("/sys/class/thermal")
 
@@ -10,6 +15,17 @@ THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency-capped", 2: "throttled", 3: "soft-temperature-limit"}
 """What is so now; 16 bits higher stands what has been so since the boot (Raspberry Pi documentation, get_throttled)."""
+
+
+def model(path: Path = MODEL) -> str:
+    """The board's name, such as "Raspberry Pi 5 Model B Rev 1.0"; empty where it has none."""
+    return _text(path)
+
+
+def processor(path: Path = PROCESSOR) -> str:
+    """The processor's name or, on Arm, its part number; empty where the kernel tells none."""
+    lines = (line.partition(":") for line in _text(path).splitlines())
+    return next((value.strip() for name, _, value in lines if name.strip() in ("model name", "CPU part")), "")
 
 
 def temperature_celsius(thermal: Path = THERMAL) -> float | None:
@@ -36,3 +52,10 @@ def _number(path: Path, base: int) -> int | None:
         return int(path.read_text(), base)
     except (OSError, ValueError):  # some zones refuse to be read while asleep
         return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace").strip("\0\n ")
+    except OSError:
+        return ""

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any
 
 from edge.errors import OutputError, SettingsError
 from edge.listing import FORMATS, Event
+from edge.whole import whole
 
 TYPE_OF = {
     "seq": "int64",
@@ -53,27 +53,24 @@ def export_events(events: Iterable[Event], path: Path, form: str | None, store: 
     if form not in FORMATS:
         raise SettingsError(f"{path}: which format? expected --format, one of {', '.join(FORMATS)}")
     write: Callable[[Iterable[Event], Path], int] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[form]
-    with whole(path, store) as aside:
+    with output(path, store) as aside:
         return write(events, aside)
 
 
 @contextmanager
-def whole(path: Path, store: Path) -> Iterator[Path]:
-    """A hidden path beside `path`, of its suffix, to write to: it becomes `path` when the block ends well."""
+def output(path: Path, store: Path) -> Iterator[Path]:
+    """A path to write to: it becomes `path` when the block ends well. OutputError if that cannot be."""
     if path.exists() and (not path.is_file() or path.samefile(store)):
         raise OutputError(f"{path}: is {'the record itself' if path.is_file() else 'no file'}: choose another --out")
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        yield aside
-        os.replace(aside, path)
+        with whole(path) as aside:
+            yield aside
     except OSError as error:
         if isinstance(error, OutputError):
             raise
         raise OutputError(
             f"{path}: cannot be written: {error.strerror or error}; expected a folder that exists and has room"
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _jsonl(events: Iterable[Event], path: Path) -> int:

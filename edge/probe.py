@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from edge import board
 from edge.classifier import Classifier
 from edge.interpreter import runtime_name
+from edge.whole import whole
 
 log = logging.getLogger("emotion_edge")
 
@@ -75,20 +77,8 @@ def _measured(content: bytes, where: str, seconds: float) -> dict[int, float]:
 
 
 def _key(sha256: str) -> str:
-    return f"{sha256[:16]} {platform.machine()} {_processor()} {os.cpu_count()} cores, {runtime_name()}"
-
-
-def _processor() -> str:
-    """The first model name in /proc/cpuinfo; on Arm boards the device tree's."""
-    for path, mark in ((Path("/proc/device-tree/model"), ""), (Path("/proc/cpuinfo"), "model name")):
-        try:
-            lines = path.read_text("utf-8", "replace").splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            if line.startswith(mark):
-                return line.partition(":")[2].strip() or line.strip("\0 ")
-    return "unknown"
+    name = board.model() or board.processor() or platform.machine()
+    return f"{sha256[:16]} {name}, {os.cpu_count()} cores, {runtime_name()}"
 
 
 def _kept(path: Path) -> dict[str, Any]:
@@ -102,8 +92,7 @@ def _kept(path: Path) -> dict[str, Any]:
 def _keep(path: Path, known: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".tmp")
-        aside.write_text(json.dumps(known, indent=1) + "\n")
-        os.replace(aside, path)
+        with whole(path) as aside:
+            aside.write_text(json.dumps(known, indent=1) + "\n")
     except OSError as error:
         log.warning("the probe's result is not kept: %s: %s", path, error.strerror)

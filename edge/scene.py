@@ -59,10 +59,8 @@ class Box:
         """Intersection over union, 0 (apart) to 1 (the same)."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        if width <= 0 or height <= 0:
-            return 0.0
-        shared = width * height
-        return shared / (self.area + other.area - shared)
+        shared = max(0.0, width) * max(0.0, height)
+        return shared / (self.area + other.area - shared) if shared else 0.0  # a tiny box's area rounds to nothing
 
 
 @dataclass(frozen=True, slots=True)

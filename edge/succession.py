@@ -13,6 +13,7 @@ from edge.classifier import Classifier, model_file, open_classifier, shipped
 from edge.contract import read_model_file
 from edge.errors import ModelError, OutputError
 from edge.selftest import passed
+from edge.whole import whole
 
 log = logging.getLogger("emotion_edge")
 
@@ -80,10 +81,5 @@ def _before(path: Path) -> Path:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """All of it or, after a power cut, the file as it was."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    with whole(path) as aside:
+        aside.write_bytes(content)

@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.contract import LABELS, UNCERTAIN
 from edge.errors import OutputError, SettingsError
-from edge.export import whole
+from edge.export import output
 from edge.listing import Event, seconds_of
 
 COLOUR_OF = dict(zip(LABELS, ("C3", "C2", "C4", "C1", "C0", "C8", "C9", "C5"), strict=True)) | {UNCERTAIN: "0.75"}
@@ -48,7 +48,7 @@ def plot_events(events: Iterable[Event], path: Path, store: Path) -> None:
     above, below = figure.subplots(2, 1, height_ratios=(height + 0.5, 2.5))
     _draw_timeline(above, spans, rows)
     _draw_shares(below, spans)
-    with whole(path, store) as aside:
+    with output(path, store) as aside:
         figure.savefig(aside, dpi=120)
 
 

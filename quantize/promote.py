@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge.classifier import Classifier
 from edge.contract import ModelCard, crop
 from edge.errors import SourceError
+from edge.whole import whole
 from quantize import candidates, convert, gate, latency, runs, runtimes, samples, serving
 from quantize.candidates import Candidate
 from quantize.card import recarded
@@ -20,7 +21,6 @@ from quantize.page import model_page, record
 from quantize.runs import Run
 from train import data, importers, metrics, robustness
 from train.data import Truth
-from train.whole import whole
 
 ACCURACY_WHEN_SURE: dict[Truth, float] = {"votes": 0.9, "label": 0.8}
 """What is answered rather than called uncertain shall be right this often on the validation faces, share. One person's
@@ -238,6 +238,7 @@ def _calibrated(each: Candidate, validation: data.FaceSet, order: Order) -> Cand
 
 def _write(order: Order, content: bytes) -> None:
     """The file, whole or not at all, and its page."""
+    order.out.parent.mkdir(parents=True, exist_ok=True)
     with whole(order.out) as aside:
         aside.write_bytes(content)
     (order.reports / f"{order.name}.md").write_text(model_page(content, order.out.name))

@@ -5,6 +5,25 @@ import pytest
 from edge import board
 
 
+def test_a_board_has_a_name(tmp_path):
+    (tmp_path / "model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
+    assert board.model(tmp_path / "model") == "Raspberry Pi 5 Model B Rev 1.0"
+    assert board.model(tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC 9B14\nprocessor\t: 1\nmodel name\t: other\n", "AMD EPYC 9B14"),
+        ("processor\t: 0\nBogoMIPS\t: 108.00\nCPU part\t: 0xd0b\n", "0xd0b"),
+        ("processor\t: 0\n", ""),
+    ],
+)
+def test_the_processor_is_the_first_that_the_kernel_names(tmp_path, told, name):
+    (tmp_path / "cpuinfo").write_text(told)
+    assert board.processor(tmp_path / "cpuinfo") == name
+
+
 def test_the_temperature_is_that_of_the_hottest_zone_that_answers(tmp_path):
     for name, content in (("thermal_zone0", "48312\n"), ("thermal_zone1", "51000\n"), ("thermal_zone2", "")):
         (tmp_path / name).mkdir()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from socket import create_server
@@ -756,64 +756,55 @@ def test_a_file_of_authorities_that_is_none_is_refused(device: Callable[..., Dev
             device(config.Mqtt(host="broker.invalid", ca_file=path))
 
 
+@contextmanager
+def outbox_of(events: int, folder: Path) -> Iterator[tuple[Outbox, Store]]:
+    """An outbox, and the store that it reads, with so many events that are on the disk."""
+    with closing(Store(config.Store(path=folder / "events.db"))) as store:
+        recorder = Recorder("kitchen", MODEL, [store])
+        for _ in range(events):
+            recorder.write(EVENT)
+        until(lambda: store.committed_seq == events)
+        with closing(Outbox(store)) as outbox:
+            yield outbox, store
+
+
 def test_places_move_in_the_order_of_the_records(tmp_path: Path) -> None:
-    store = Store(config.Store(path=tmp_path / "events.db"))
-    recorder = Recorder("kitchen", MODEL, [store])
-    for _ in range(5):
-        recorder.write(EVENT)
-    until(lambda: store.committed_seq == 5)
-    outbox = Outbox(store)
-    taken = [record.seq for _ in range(4) if (record := outbox.take())]
-    outbox.landed(2, 10.0)
-    assert (taken, store.acknowledged(CONSUMER), outbox.depth) == ([1, 2, 3, 4], 0, 5)
-    outbox.landed(1, 10.0)
-    assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (2, 3, 0)
-    outbox.rewind()
-    again = [record.seq for _ in range(9) if (record := outbox.take())]
-    assert again == [3, 4, 5]
-    for seq in (99, 3, 3, 5, 4):
-        outbox.landed(seq, 20.0)
-    assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (5, 0, 0)
-    outbox.close()
-    store.close()
+    with outbox_of(5, tmp_path) as (outbox, store):
+        taken = [record.seq for _ in range(4) if (record := outbox.take())]
+        outbox.landed(2, 10.0)
+        assert (taken, store.acknowledged(CONSUMER), outbox.depth) == ([1, 2, 3, 4], 0, 5)
+        outbox.landed(1, 10.0)
+        assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (2, 3, 0)
+        outbox.rewind()
+        again = [record.seq for _ in range(9) if (record := outbox.take())]
+        assert again == [3, 4, 5]
+        for seq in (99, 3, 3, 5, 4):
+            outbox.landed(seq, 20.0)
+        assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (5, 0, 0)
 
 
 def test_of_many_that_landed_just_before_only_the_last_go_out_again(tmp_path: Path) -> None:
-    store = Store(config.Store(path=tmp_path / "events.db"))
-    recorder = Recorder("kitchen", MODEL, [store])
-    for _ in range(50):
-        recorder.write(EVENT)
-    until(lambda: store.committed_seq == 50)
-    outbox = Outbox(store)
-    while record := outbox.take():
-        outbox.landed(record.seq, 10.0)
-    outbox.rewind_to_before(10.0)
-    first = outbox.take()
-    assert first and first.seq == 51 - DOUBT_RECORDS
-    outbox.close()
-    store.close()
+    with outbox_of(50, tmp_path) as (outbox, _):
+        while record := outbox.take():
+            outbox.landed(record.seq, 10.0)
+        outbox.rewind_to_before(10.0)
+        first = outbox.take()
+        assert first and first.seq == 51 - DOUBT_RECORDS
 
 
 def test_what_landed_just_before_the_connection_broke_goes_out_again(tmp_path: Path) -> None:
-    store = Store(config.Store(path=tmp_path / "events.db"))
-    recorder = Recorder("kitchen", MODEL, [store])
-    for _ in range(5):
-        recorder.write(EVENT)
-    until(lambda: store.committed_seq == 5)
-    outbox = Outbox(store)
+    with outbox_of(5, tmp_path) as (outbox, store):
 
-    def taken() -> list[int]:
-        return [record.seq for _ in range(9) if (record := outbox.take())]
+        def taken() -> list[int]:
+            return [record.seq for _ in range(9) if (record := outbox.take())]
 
-    assert taken() == [1, 2, 3, 4, 5]
-    for seq, landed_at in ((1, 10.0), (2, 10.5), (4, 11.2), (3, 11.2)):
-        outbox.landed(seq, landed_at)
-    outbox.rewind_to_before(11.6)
-    assert taken() == [3, 4, 5]
-    for seq in (3, 4, 5):
-        outbox.landed(seq, 12.0)
-    assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (5, 0, 0)
-    outbox.rewind_to_before(13.1)
-    assert taken() == []
-    outbox.close()
-    store.close()
+        assert taken() == [1, 2, 3, 4, 5]
+        for seq, landed_at in ((1, 10.0), (2, 10.5), (4, 11.2), (3, 11.2)):
+            outbox.landed(seq, landed_at)
+        outbox.rewind_to_before(11.6)
+        assert taken() == [3, 4, 5]
+        for seq in (3, 4, 5):
+            outbox.landed(seq, 12.0)
+        assert (store.acknowledged(CONSUMER), outbox.depth, outbox.dropped) == (5, 0, 0)
+        outbox.rewind_to_before(13.1)
+        assert taken() == []

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SettingsError, SourceError
+from edge.whole import whole
 from train.data import FaceSet, Trained
 from train.recipe import Recipe
-from train.whole import whole
 
 Weights = list[NDArray[Any]]
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SettingsError
+from edge.whole import whole
 from train import data, importers, metrics
 from train.checkpoint import file_sha256, recipe_of, saved
 from train.fit import predict
-from train.whole import whole
 
 Answers = dict[str, NDArray[np.floating[Any]]]
 
@@ -53,5 +53,6 @@ def _asked(faces: data.FaceSet, run: Path) -> Answers:
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as aside:
         np.savez_compressed(aside, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its options

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edge.contract import LABELS
 from edge.errors import SourceError
+from edge.whole import whole
 from train import columns, splits
 from train.data import FaceSet, joined, labelled, marked_copies, one_vote
-from train.whole import whole
 
 FORM = "a manifest of `python -m train import` (Parquet)"
 COLUMNS = (
@@ -36,6 +36,7 @@ def write(path: Path, sets: Sequence[tuple[Path, FaceSet]]) -> None:
 
     rows = [row for data, faces in sets for row in _rows(data, faces)]
     table = Table.from_pydict({name: [row[name] for row in rows] for name in COLUMNS}, schema=_schema())
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as aside:
         parquet.write_table(table, aside)
 

@@ -7,10 +7,9 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from edge import discovery
+from edge import board, discovery
 from edge.errors import EmotionEdgeError
 from edge.mqtt.link import Heard, Link
 from edge.mqtt.outbox import Outbox
@@ -18,9 +17,6 @@ from edge.mqtt.outbox import Outbox
 log = logging.getLogger("emotion_edge")
 
 COMMANDS = ("pause", "resume", "reload", "snapshot-metrics")
-
-HARDWARE = Path("/proc/device-tree/model")
-"""Where Linux tells what board this is; PCs have no such file."""
 
 STATE_SECONDS = 0.2
 """States are at least this far apart."""
@@ -219,7 +215,7 @@ class Session:
         """The entities, and whether it runs, where they changed."""
         of = self._status["device"], self._status["version"], self._status["model"]
         if of != self._announced and self._topics.announcement:
-            entities = discovery.announcement(self._status, self._topics, hardware())
+            entities = discovery.announcement(self._status, self._topics, board.model() or platform.machine())
             self._unsaid[self._topics.announcement] = _json(entities)
         self._announced = of
         if (run := discovery.run_state(self._status)) != self._run:
@@ -255,14 +251,6 @@ class Session:
 
     def _fits(self) -> bool:
         return self._link.room > 0 and (self._welcome or not self._outbox.in_flight)
-
-
-def hardware() -> str:
-    """What this computer is, for people."""
-    try:
-        return HARDWARE.read_text("utf-8", "replace").strip("\0\n ")
-    except OSError:
-        return platform.machine()
 
 
 def _quoted(heard: Heard) -> str:

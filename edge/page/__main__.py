@@ -1,25 +1,21 @@
 """The page's process, as `edge.page.host` starts it: sockets' numbers as arguments, Terms on standard input."""
 
 import asyncio
-import ctypes
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 
+from edge.lifeline import end_with_parent
 from edge.page.channel import Inlet, Outlet
 from edge.page.news import News
 from edge.page.records import Records
 from edge.page.server import Server, tls_context
 from edge.page.site import application
 from edge.page.terms import Terms
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2): a signal for this process when the one that started it ends."""
 
 NICENESS = 10
 """Behind the daemon, when there is not enough processor for both."""
@@ -34,7 +30,7 @@ own thresholds a crowd that connects and is dropped, again and again, costs 47 M
 
 def main() -> None:
     """Serve until the daemon ends us, or is gone."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     os.nice(NICENESS)
     listener, documents, pictures = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     terms = Terms.from_line(sys.stdin.buffer.readline())

@@ -4,12 +4,10 @@ edge.sources.remote starts it, with SIGINT, SIGTERM and SIGHUP blocked: they mea
 parent dies, so does this process, whatever it waits for. Its imports are few, for they are most of its start.
 """
 
-import ctypes
 import json
 import logging
 import os
 import pkgutil
-import signal
 import socket
 import sys
 import time
@@ -24,13 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SourceError
+from edge.lifeline import end_with_parent
 from edge.sources import messages
 from edge.sources.camera import Device, Webcam
 from edge.sources.ring import BUFFERS, Ring, Shape
-
-PR_SET_PDEATHSIG = 1
-"""Of linux/prctl.h: the signal that a process gets when its parent has died."""
-
 
 SIGN_SECONDS = 0.25
 """While pictures are passed over, the parent is told this often that they come."""
@@ -138,7 +133,7 @@ def serve(line: socket.socket, asked: dict[str, Any]) -> None:
 
 def die_with(parent: int) -> None:
     """Be killed when the parent dies, also in the midst of a read that never returns."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != parent:  # it died before
         sys.exit()
 
