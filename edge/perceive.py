@@ -160,7 +160,7 @@ class Perceiver:
 
     def _matched(self, found: Sequence[Face], frame: Frame) -> tuple[dict[int, Face], Sequence[int]]:
         """The confirmed faces by track, and the tracks that ended."""
-        tracks = self._tracker.update(found, frame.moment)
+        tracks = self._tracker.update(found, frame.moment, lambda face: self._finder.is_face(frame, face))
         self._faces = {each.track: each.face for each in tracks.seen if each.confirmed}
         return self._faces, tracks.ended
 

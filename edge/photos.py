@@ -19,6 +19,7 @@ from edge.faces import face_finder
 from edge.perceive import Reader
 from edge.scene import Frame, Reading
 from edge.sources.folder import pictures_in, read_picture
+from edge.track import SURE
 
 
 def print_photos(files: Sequence[Path], settings: config.Settings, form: str) -> int:
@@ -33,7 +34,8 @@ def print_photos(files: Sequence[Path], settings: config.Settings, form: str) ->
                 failed = True
                 continue
             now = time.monotonic()
-            faces = finder.find(Frame(pixels, captured_at=now, moment=now, number=number, name=str(path)))
+            frame = Frame(pixels, captured_at=now, moment=now, number=number, name=str(path))
+            faces = [face for face in finder.find(frame) if face.score >= SURE or finder.is_face(frame, face)]
             write(path, [reader.read(pixels, face, count) for count, face in enumerate(faces, 1)])
     return 2 if failed else 0
 

@@ -64,7 +64,7 @@ class Tape:
     """The lines of a trace, and what was asked while the present one was made: clocks, detector and reader.
 
     Where a replay asks for more than the run did, since other settings lead to more events, a clock repeats its last
-    answer, and a face that was not read counts as such.
+    answer, a face that was not read counts as such, and what was not looked at again as a face.
     """
 
     model: str
@@ -113,6 +113,10 @@ class Tape:
     def find(self, _: Frame) -> tuple[Face, ...]:
         """As a FaceFinder."""
         return tuple(_face(each) for each in self._line.get("faces", ()))
+
+    def is_face(self, _: Frame, face: Face) -> bool:
+        """As a FaceFinder."""
+        return all(answer for box, answer in self._line.get("is_face", ()) if Box(*box) == face.box)
 
     def read(self, _: NDArray[np.uint8], face: Face, track: int = 0) -> Reading:
         """As a FaceReader."""

@@ -128,6 +128,11 @@ class _Finder:
         self._trace.line["faces"] = [astuple(face) for face in faces]
         return faces
 
+    def is_face(self, frame: Frame, face: Face) -> bool:
+        answer = self._real.is_face(frame, face)
+        self._trace.line.setdefault("is_face", []).append([astuple(face.box), answer])
+        return answer
+
 
 class _Reader:
     def __init__(self, real: FaceReader, trace: Trace) -> None:

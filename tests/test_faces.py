@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +16,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.config import Faces
+from benchmarks.footage import drift
+from edge.config import Faces, Track
 from edge.errors import EmotionEdgeError, ModelError
 from edge.faces import blazeface, face_finder
 from edge.faces import mediapipe as mediapipe_backend
 from edge.faces.networks import NETWORKS
 from edge.scene import Face, Frame
+from edge.track import Tracker
 from tests.conftest import needs_mediapipe
 
 Picture = NDArray[np.uint8]
 
 ROOT = Path(__file__).parents[1]
 PORTRAIT = ROOT / "edge" / "assets" / "astronaut.jpg"
+FACELESS = ROOT / "tests" / "data" / "faceless"
 MEDIA = ROOT.parent / "shared" / "media"
 
 MIN_SCORE = 0.5
@@ -52,6 +56,33 @@ def frame(pixels: Picture, number: int = 0) -> Frame:
 def found(pixels: Picture, settings: Faces) -> tuple[Face, ...]:
     with closing(face_finder(settings)) as finder:
         return finder.find(frame(pixels))
+
+
+EXPECTED_DOUBTS = {("coffee", "short"), ("hubble", "short"), ("hubble", "full"), ("rocket", "full")}
+"""Where the detector takes something for a face now and then."""
+
+
+@pytest.mark.parametrize("reach", RANGES)
+@pytest.mark.parametrize("name", ["coffee", "hubble", "rocket"])
+def test_where_there_is_no_face_none_is_believed(name: str, reach: Reach) -> None:
+    with closing(face_finder(Faces(range=reach))) as finder:
+        tracker, doubted = Tracker(Track()), 0
+        for number, pixels in enumerate(drift(read(FACELESS / f"{name}.jpg"), 100, seed=1)):
+            seen = frame(pixels, number)
+            tracks = tracker.update(finder.find(seen), seen.moment, partial(finder.is_face, seen))
+            doubted += len(tracks.seen)
+            assert not any(each.confirmed for each in tracks.seen)
+    assert doubted or (name, reach) not in EXPECTED_DOUBTS
+
+
+@pytest.mark.parametrize("reach", RANGES)
+def test_a_face_is_one_at_a_closer_look(reach: Reach) -> None:
+    """A portrait over which the camera drifts, near and far; a face that is half out of the picture may be none."""
+    sizes: list[tuple[int, int]] = [(640, 480), (320, 240)]
+    clip = [frame(pixels) for size in sizes for pixels in drift(read(PORTRAIT), 40, seed=2, size=size)]
+    with closing(face_finder(Faces(range=reach))) as finder:
+        looked = [finder.is_face(seen, face) for seen in clip for face in finder.find(seen) if face.box.top > 0]
+    assert len(looked) >= 30 and all(looked)
 
 
 def pasted(picture: Picture, left: int, top: int, width: int = 512, height: int = 512) -> Picture:

@@ -216,6 +216,9 @@ def test_between_searches_a_face_is_where_its_motion_takes_it(classifier):
             searched.append(seen.number)
             return finder.find(seen)
 
+        def is_face(self, seen, face):
+            return finder.is_face(seen, face)
+
         def close(self):
             finder.close()
 

@@ -12,12 +12,12 @@ from edge.scene import Box, Face
 from edge.track import BID_STEP, Tracker, Tracks, assign
 
 
-def face(x: float, y: float = 240.0, side: float = 100.0) -> Face:
+def face(x: float, y: float = 240.0, side: float = 100.0, score: float = 0.9) -> Face:
     """A square face about the point x, y."""
     half, eye = side / 2, side / 5
     return Face(
         Box(x - half, y - half, x + half, y + half),
-        score=0.9,
+        score=score,
         right_eye=(x - eye, y - eye),
         left_eye=(x + eye, y - eye),
         nose=(x, y),
@@ -61,6 +61,53 @@ def test_a_face_gets_its_number_in_the_third_frame_and_keeps_it() -> None:
 
 def test_one_frame_is_enough_where_the_settings_say_so() -> None:
     assert numbers(tracker(confirm_frames=1).update([face(100), face(400)], 0.0)) == [1, 2]
+
+
+class Looks:
+    """Closer looks that answer as told, the last answer for ever."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.answers, self.asked = list(answers), 0
+
+    def __call__(self, _: Face) -> bool:
+        self.asked += 1
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def test_a_face_that_the_detector_is_sure_of_is_not_looked_at_again() -> None:
+    follow, look = tracker(), Looks(False)
+    for frame in range(90):
+        tracks = follow.update([face(100, score=0.9 if frame == 1 else 0.5)], frame / 30, look)
+    assert (numbers(tracks), look.asked) == ([1], 0)
+
+
+def test_a_doubtful_face_that_a_closer_look_finds_again_is_as_quick_as_another() -> None:
+    follow, look = tracker(confirm_frames=3), Looks(True)
+    assert [numbers(follow.update([face(100, score=0.6)], frame / 30, look))[0] for frame in range(4)] == [0, 0, 1, 1]
+    assert look.asked == 2
+
+
+def test_what_closer_looks_do_not_find_again_never_takes_a_number() -> None:
+    follow = tracker()
+    never, by_turns = Looks(False), Looks(*[True, False] * 50)
+    for frame in range(90):
+        assert numbers(follow.update([face(100, score=0.84)], frame / 30, never)) == [0]
+    for frame in range(90, 180):
+        assert numbers(follow.update([face(100, score=0.84)], frame / 30, by_turns)) == [0]
+
+
+def test_a_doubtful_face_is_looked_at_each_second_and_ends_when_it_was_missed_twice() -> None:
+    follow, look = tracker(), Looks(True, True, False, True, False, False)
+    ended = [follow.update([face(100, score=0.6)], frame / 10, look).ended for frame in range(50)]
+    assert [frame for frame, numbers in enumerate(ended) if numbers] == [43]  # after the last of four looks
+    assert ended[43] == (1,)
+
+
+def test_a_detector_that_becomes_sure_ends_the_doubts() -> None:
+    follow, look = tracker(), Looks(True, True, False)
+    for frame in range(300):
+        tracks = follow.update([face(100, score=0.9 if frame == 15 else 0.6)], frame / 10, look)
+    assert (numbers(tracks), look.asked) == ([1], 3)
 
 
 def test_a_frame_without_faces_is_no_trouble() -> None:

@@ -6,8 +6,8 @@ from edge import config
 from edge.scene import Face, Frame
 
 
-class FaceFinder(Protocol):
-    """Finds faces; to be used and closed by one thread at a time."""
+class Detector(Protocol):
+    """Finds what looks like a face; to be used and closed by one thread at a time."""
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
         """The faces, the largest first, at most `max_faces`; boxes and points in frame pixels, not clipped to it."""
@@ -18,11 +18,25 @@ class FaceFinder(Protocol):
         ...
 
 
+class FaceFinder(Detector, Protocol):
+    """Finds faces, and tells them from what only looks like one at first sight."""
+
+    def is_face(self, frame: Frame, face: Face) -> bool:
+        """Whether a closer look at what was found finds it again."""
+        ...
+
+
 def face_finder(settings: config.Faces) -> FaceFinder:
     """The detector that the settings ask for; only its own libraries are imported.
 
     ModelError for a damaged network file, EmotionEdgeError for a library that is missing or does not start.
     """
+    from edge.faces.closer import CloserLook
+
+    return CloserLook(_detector(settings))
+
+
+def _detector(settings: config.Faces) -> Detector:
     if settings.backend == "mediapipe":
         from edge.faces.mediapipe import MediaPipe
 

@@ -24,7 +24,7 @@ Points = NDArray[np.float32]
 
 
 class BlazeFace:
-    """A FaceFinder of our own, by one interpreter thread; its buffers are kept from frame to frame."""
+    """A Detector of our own, by one interpreter thread; its buffers are kept from frame to frame."""
 
     def __init__(self, settings: config.Faces) -> None:
         network = NETWORKS[settings.range]
@@ -39,7 +39,7 @@ class BlazeFace:
         self._regressions, self._logits = (self._interpreter.tensor(outputs[length]) for length in (16, 1))
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
-        """As FaceFinder says."""
+        """As Detector says."""
         height, width = frame.pixels.shape[:2]
         box = letterbox(width, height, self._side)
         cv2.remap(frame.pixels, *box.maps, cv2.INTER_LINEAR, dst=self._pixels, borderMode=cv2.BORDER_CONSTANT)

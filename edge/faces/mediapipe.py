@@ -16,7 +16,7 @@ CLOSED_PORT = "http://127.0.0.1:9"
 
 
 class MediaPipe:
-    """A FaceFinder that asks the Tasks API's FaceDetector in VIDEO mode, which keeps nothing between frames.
+    """A Detector that asks the Tasks API's FaceDetector in VIDEO mode, which keeps nothing between frames.
 
     A box that reaches over the left or top edge of the frame is moved inside it by the Tasks API, its size and the
     key points kept; BlazeFace leaves it where it is.
@@ -37,7 +37,7 @@ class MediaPipe:
         self._stamp_ms = -1
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
-        """As FaceFinder says."""
+        """As Detector says."""
         # VIDEO mode refuses a stamp that is not later than the last one.
         self._stamp_ms = max(int(frame.captured_at * 1000), self._stamp_ms + 1)
         pixels = np.ascontiguousarray(frame.pixels)
