@@ -36,12 +36,20 @@ def _within(table: str, name: str, value: float | None, low: float, high: float)
 @dataclass(frozen=True, slots=True)
 class Camera:
     source: str = "demo"
-    """"demo", a camera ("0" or "/dev/video0"), a video file, or a folder of pictures."""
+    """"demo", a camera ("0" or "/dev/video0"; "picamera" for a Raspberry Pi camera), a video file, or a folder of
+    pictures."""
     width: int = 640
     """What the camera is asked for, pixels; it may deliver something else, which the log says."""
     height: int = 480
     fps: float = 30.0
     """Frames a second asked of a camera, and the pace of the demo."""
+    format: Literal["", "YUYV", "MJPG"] = ""
+    """How a V4L2 camera sends its pictures; empty is the quickest that has the rate at this size: YUYV, which need not
+    be decoded, or MJPG, which takes less of the cable."""
+    upside_down: bool = False
+    """The camera hangs upside down: its picture is turned."""
+    focus_metres: float = 0.0
+    """A Raspberry Pi camera that can focus is kept at this distance; 0 has it focus by itself."""
     pace: bool = True
     """Play a file in its own time, as a camera would; false reads every frame, as fast as it goes."""
     repeat: bool = False
@@ -56,6 +64,7 @@ class Camera:
         _within("camera", "width", self.width, 64, 7680)
         _within("camera", "height", self.height, 64, 4320)
         _within("camera", "fps", self.fps, 0.1, 1000)
+        _within("camera", "focus_metres", self.focus_metres, 0, 1000)
         _within("camera", "frozen_seconds", self.frozen_seconds, 0, 60)
         _within("camera", "give_up_after", self.give_up_after, 0, 1_000_000)
 

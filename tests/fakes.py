@@ -12,6 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import config
+from edge.sources.camera import Webcam
+from edge.sources.remote import Opener
+
 
 class FakeCamera:
     """Looks like an opened cv2.VideoCapture, to the Webcam that uses it.
@@ -19,9 +23,9 @@ class FakeCamera:
     Why a fake: machines that run tests have no camera, and a real one does not break when a test asks it to. Each
     picture is grey, with its number as its value, so a test sees which one it got.
 
-    opens         whether the device opens
-    size, fps     what it delivers, whatever it is asked for
-    fails_at      the number of the picture that it no longer delivers: grab() is false, as after an unplug
+    opens            whether the device opens
+    size, fps, form  what it delivers, whatever it is asked for; YUYV that is not to be converted is red
+    fails_at         the number of the picture that it no longer delivers: grab() is false, as after an unplug
     """
 
     def __init__(
@@ -30,9 +34,10 @@ class FakeCamera:
         opens: bool = True,
         size: tuple[int, int] = (64, 48),
         fps: float = 30.0,
+        form: str = "MJPG",
         fails_at: int | None = None,
     ) -> None:
-        self._opens, self._size, self._fps, self._fails_at = opens, size, fps, fails_at
+        self._opens, self._size, self._fps, self._form, self._fails_at = opens, size, fps, form, fails_at
         self._number = -1
         self.asked: dict[int, float] = {}
         self.released_by: list[str] = []
@@ -50,7 +55,7 @@ class FakeCamera:
             cv2.CAP_PROP_FRAME_WIDTH: self._size[0],
             cv2.CAP_PROP_FRAME_HEIGHT: self._size[1],
             cv2.CAP_PROP_FPS: self._fps,
-            cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"YUYV"),
+            cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*self._form),
         }
         return float(has.get(prop, 0))
 
@@ -60,6 +65,8 @@ class FakeCamera:
 
     def retrieve(self) -> tuple[bool, NDArray[np.uint8] | None]:
         width, height = self._size
+        if self._form == "YUYV" and self.asked.get(cv2.CAP_PROP_CONVERT_RGB) == 0:
+            return True, np.tile(np.array([[[81, 90], [81, 240]]], np.uint8), (height, width // 2, 1))
         pixels = np.full((height, width, 3), self._number % 256, np.uint8)
         pixels[..., 0] = 255  # blue, in OpenCV's order
         return True, pixels
@@ -177,9 +184,9 @@ def happened(node: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log_of(node).read_text().splitlines()] if log_of(node).exists() else []
 
 
-def open_scripted(path: str) -> ScriptedCamera:
+def open_scripted(path: str, settings: config.Camera) -> Webcam:
     """For `Guarded`, in the camera's process."""
-    return ScriptedCamera(Path(path))
+    return Webcam(path, settings, lambda path: ScriptedCamera(Path(path)))
 
 
-SCRIPTED = f"{__name__}:{open_scripted.__name__}"
+SCRIPTED = Opener(f"{__name__}:{open_scripted.__name__}")

@@ -7,12 +7,15 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from edge import config
 from edge.errors import SourceError
 from edge.sources import messages
 from edge.sources.camera import Webcam
-from edge.sources.child import ParentGone, Sender
 from edge.sources.ring import BUFFERS, Ring
+from edge.sources.sender import ParentGone, Sender
 from tests.fakes import FakeCamera
+
+SETTINGS = config.Camera(width=64, height=64)
 
 
 class Telling(FakeCamera):
@@ -49,7 +52,7 @@ def line():
 def sent(line, camera):
     """The messages of a camera that was read to its end, and the rings that came along."""
     ours, theirs = line
-    with closing(Webcam("/dev/video0", 64, 48, 30, lambda _: camera)) as webcam, pytest.raises(SourceError):
+    with closing(Webcam("/dev/video0", SETTINGS, lambda _: camera)) as webcam, pytest.raises(SourceError):
         Sender(theirs).send_all(webcam)
     theirs.close()
     told, rings = [], []
@@ -94,7 +97,7 @@ def test_pictures_of_another_size_come_in_a_ring_of_their_own_whose_buffers_are_
 def test_a_parent_that_has_gone_ends_it(line):
     ours, theirs = line
     ours.close()
-    with closing(Webcam("/dev/video0", 64, 48, 30, lambda _: FakeCamera())) as webcam, pytest.raises(ParentGone):
+    with closing(Webcam("/dev/video0", SETTINGS, lambda _: FakeCamera())) as webcam, pytest.raises(ParentGone):
         Sender(theirs).send_all(webcam)
 
 

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from edge.errors import SourceError
 from edge.pipeline import Pipeline
 from edge.run import perceiver_of
 from edge.scene import Scene
+from edge.sources import guard as guard_module
 from edge.sources import remote
+from edge.sources.cameras import lasting_path
 from edge.sources.demo import DemoClip
 from edge.sources.guard import BLANK, Guarded
 from edge.sources.remote import Remote
@@ -187,7 +190,7 @@ def test_a_single_damaged_picture_is_no_fault_and_the_log_of_the_process_is_ours
         frames = take(guard, 12)
     assert 5 not in [frame.number for frame in frames]
     assert guard.told == []
-    assert f"camera={node} size=160x120 fps=100 format=YUYV asked=640x480@100" in caplog.messages
+    assert f"camera={node} size=160x120 fps=100 format=MJPG asked=640x480@100" in caplog.messages
 
 
 def test_a_camera_that_hesitates_is_not_lost(node):
@@ -264,6 +267,31 @@ def test_a_camera_that_is_plugged_in_again_is_opened_however_long_the_delay(node
         eventually(lambda: next(frames) and guard.reopens)
     hand.join()
     assert guard.types() == ["gap", "camera_lost", "camera_back"]
+
+
+def test_a_camera_that_comes_back_with_another_number_is_found_and_none_in_its_place_taken(tmp_path, monkeypatch):
+    first, second, links = tmp_path / "video0", tmp_path / "video1", tmp_path / "by-id"
+    links.mkdir()
+    name = links / "usb-Maker_1234"
+    plug_in(first, ("unplug", 5))
+    name.symlink_to(first)
+    monkeypatch.setattr(guard_module, "lasting_path", partial(lasting_path, links=(links,)))
+    guard = Guard(first)
+
+    def replug():
+        eventually(lambda: "no camera at" in guard.reason)
+        plug_in(first)  # another one takes its number
+        plug_in(second, size=(80, 60))
+        name.symlink_to(second)
+
+    hand = threading.Thread(target=replug)
+    hand.start()
+    with closing(iter(guard)) as frames:
+        eventually(lambda: next(frames) and guard.reopens)
+        assert next(frames).pixels.shape == (60, 80, 3)
+    hand.join()
+    assert guard.name == str(first)
+    assert [line["what"] for line in happened(name)] == ["open", "unplug", "open"]
 
 
 def test_while_pictures_are_passed_over_there_are_signs_of_them(node):
@@ -474,8 +502,8 @@ import sys
 from edge.sources import guard
 from tests.fakes import SCRIPTED
 class Scripted(guard.Guarded):
-    def __init__(self, settings, tell, gap):
-        super().__init__(settings, tell, gap, SCRIPTED)
+    def __init__(self, settings, tell, gap, **more):
+        super().__init__(settings, tell, gap, SCRIPTED, **more)
 guard.Guarded = Scripted
 from edge.cli import main
 sys.exit(main())

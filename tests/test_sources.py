@@ -488,7 +488,9 @@ def test_a_folder_or_a_picture_is_pictures(tmp_path, monkeypatch):
 def test_nonsense_is_no_source(said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sentence = refused(lambda: open_source(Camera(source=said)))
-    assert sentence.startswith(f'no source {said!r}: expected "demo", a camera (0, /dev/video0), a video file')
+    assert sentence.startswith(
+        f'no source {said!r}: expected "demo", a camera (0, /dev/video0, picamera), a video file'
+    )
 
 
 def test_what_is_repeated_goes_on_with_rising_numbers_and_moments(short_clip):

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -12,8 +11,8 @@ from edge.errors import SourceError
 from edge.events import CameraEvent
 from edge.scene import Frame
 from edge.slot import Bell
-from edge.sources.camera import path_of, why_not
-from edge.sources.remote import V4L2, Refused, Remote
+from edge.sources.cameras import is_there, lasting_path, path_of, why_not
+from edge.sources.remote import Opener, Refused, Remote
 from edge.sources.watch import Limits, Watch
 
 log = logging.getLogger("emotion_edge")
@@ -32,7 +31,7 @@ class Guarded:
     with a camera_lost event; with the next picture, `tell` with camera_back. Between them it is tried again: at once,
     then after delays that double (see Limits), and as soon as its device appears. `gap` is also called, without an
     event, when it is paused or opened with other settings, and when its pictures change their size.
-    SourceError is raised if it refuses to open at the very first try, when people or systemd wait for an answer; and
+    SourceError is raised if it refuses to open at the very first try, when people wait for an answer; and
     after `give_up_after` tries in a row without a picture.
 
     From any thread:
@@ -40,6 +39,7 @@ class Guarded:
         state        "running", which includes its opening, "lost" or "paused"
         reason       why it is lost, or what is odd about it, one line for people; else empty
         reopens      how often it came back after a loss
+        looks        how often the thread that reads it, or tries to open it, looked what is to be done
         slow_spells  how often it became slow: below half of the rate that was asked for and promised, over 10 s
         camera_fps   frames a second that the camera delivers, with those that are passed over; 0 when lost or paused
     """
@@ -52,16 +52,19 @@ class Guarded:
         settings: config.Camera,
         tell: Callable[[CameraEvent], None] = lambda event: None,
         gap: Callable[[], None] = lambda: None,
-        opener: str = V4L2,
+        opener: Opener | None = None,
         limits: Limits | None = None,
+        patient: bool = False,
     ) -> None:
-        """`tell` and `gap` are called on the capture thread; `opener` ("module:name") opens a Device by its path, in
-        the camera's process."""
+        """`tell` and `gap` are called on the capture thread; without `opener`, the camera's name tells what opens it.
+        With `patient`, a camera that refuses at the very first try is lost, as at any other."""
         self.rate_fps: float | None = None
         self.state, self.reason = "running", ""
-        self.reopens = self.slow_spells = 0
+        self.reopens = self.slow_spells = self.looks = 0
         self.camera_fps = 0.0
         self._settings, self._opener, self._limits = settings, opener, limits or Limits()
+        self._asked = self._path = ""
+        self._patient = patient
         self._tell, self._gap = tell, gap
         self._bell = Bell()
         self._stopping = self._paused = self._changed = False
@@ -78,7 +81,7 @@ class Guarded:
 
     @property
     def name(self) -> str:
-        """Its device."""
+        """Its device, as it was asked for."""
         return path_of(self._settings.source)
 
     def pause(self) -> None:
@@ -119,7 +122,7 @@ class Guarded:
             try:
                 yield from self._opening(settings)
             except SourceError as error:
-                if isinstance(error, Refused) and not self._was_open and not self._lost_because:
+                if isinstance(error, Refused) and not (self._patient or self._was_open or self._lost_because):
                     raise
                 self._lose(error, settings, opened_at, self._number > number)
                 self._back_off()
@@ -131,23 +134,26 @@ class Guarded:
 
     def _opening(self, settings: config.Camera) -> Generator[Frame, None, None]:
         """The frames of one opening, until it fails (SourceError) or something else is wanted."""
-        path = path_of(settings.source)
-        self._is_there = os.path.exists(path)
+        if self._asked != path_of(settings.source):
+            self._asked = self._path = path_of(settings.source)
+        self._is_there = is_there(self._path)
         if not self._is_there:
-            raise Refused(why_not(path))
-        with closing(Remote(path, settings, self._opener, self._number)) as camera:
+            raise Refused(why_not(self._path))
+        self._path = lasting_path(self._path)  # plugged in again, it may have another number; then that is the other's
+        with closing(Remote(self._path, settings, self._opener, self._number)) as camera:
             self._watch = watch = Watch(settings, self._limits, self._watch.known)
             while self._is_undisturbed():
+                self.looks += 1
                 camera.want(self.rate_fps)
                 frame = camera.receive(WAKE_SECONDS)
                 watch.promise(camera.fps)
                 if frame is None:
                     watch.check_silence(camera.silent_seconds)
                 elif watch.is_new(frame):
-                    self._see(frame, watch)
+                    self._see(frame, watch, camera.remark)
                     yield frame
 
-    def _see(self, frame: Frame, watch: Watch) -> None:
+    def _see(self, frame: Frame, watch: Watch, hint: str) -> None:
         """A good frame: the camera runs."""
         if self._lost_because:
             self._come_back(frame)
@@ -160,7 +166,7 @@ class Guarded:
         self._last_at, self._number = frame.captured_at, frame.number + 1
         self.state, self.reason = "running", BLANK if watch.is_blank else ""
         self.camera_fps = watch.fps
-        self._remark(watch)
+        self._remark(watch, hint)
 
     def _come_back(self, frame: Frame) -> None:
         self.reopens += 1
@@ -207,7 +213,8 @@ class Guarded:
         )
         while self._is_undisturbed() and (left := until - time.monotonic()) > 0:
             self._bell.wait(min(left, WAKE_SECONDS))
-            was_there, self._is_there = self._is_there, os.path.exists(self.name)
+            self.looks += 1
+            was_there, self._is_there = self._is_there, is_there(self._path)
             if self._is_there and not was_there:
                 self._delay_seconds = self._limits.first_delay_seconds
                 break
@@ -223,12 +230,13 @@ class Guarded:
         """What was before counts no more: somebody wants the camera now."""
         self._first_at, self._delay_seconds, self._failures = None, 0.0, 0
 
-    def _remark(self, watch: Watch) -> None:
-        """What is odd about a camera that runs goes to the log."""
+    def _remark(self, watch: Watch, hint: str) -> None:
+        """What is odd about a camera that runs goes to the log; `hint` is what the camera says about its slowness."""
         self.slow_spells += watch.is_slow and not self._was_slow
         self._was_slow = watch.is_slow
         if watch.is_slow and self._may_complain():
-            log.warning("camera=%s slow fps=%.1f asked=%g", self.name, watch.fps, self._settings.fps)
+            more = f": {hint}" if hint else ""
+            log.warning("camera=%s slow fps=%.1f asked=%g%s", self.name, watch.fps, self._settings.fps, more)
         elif watch.is_blank and self._may_complain():
             log.warning("camera=%s %s", self.name, BLANK)
 

@@ -1,7 +1,8 @@
 """What a camera's process and its parent tell each other: a JSON object in each packet of a socket.
 
 From the camera's process:
-    opened   fps: what the camera promises, frames a second, 0 where it does not say
+    opened   fps, remark: what the camera promises, frames a second, 0 where it does not say; and what may make it
+             slower, for people, or empty
     refused  reason: it does not open; the last message
     failed   reason: it delivers no more; the last message
     ring     shape, generation: pictures come in this Ring from now on; its descriptor comes along

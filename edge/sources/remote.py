@@ -10,18 +10,17 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 from edge import config
 from edge.errors import SourceError
 from edge.scene import Frame
-from edge.sources import messages
+from edge.sources import is_picamera, messages, start
+from edge.sources.cameras import MISSING
 from edge.sources.messages import Message
 from edge.sources.ring import Ring
 
 log = logging.getLogger("emotion_edge")
-
-V4L2 = "edge.sources.camera:open_v4l2"
-"""Opens a camera by its path, in its process."""
 
 END_SECONDS = 1.0
 """How long to wait for a killed process: one that is stuck in the kernel dies only when its driver lets it."""
@@ -41,30 +40,50 @@ class Refused(SourceError):
     """The camera does not open: it is not there, belongs to others, or is no camera."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """What opens a camera in its process: "module:name" of a function that makes a sender.Camera of its path and the
+    settings, and the Python that runs it."""
+
+    function: str
+    python: str = sys.executable
+
+
+WEBCAM = Opener("edge.sources.camera:open_webcam")
+PICAMERA = Opener("edge.sources.picamera:open_picamera", start.SYSTEM_PYTHON)
+
+
+def opener_of(path: str) -> Opener:
+    """What opens this camera."""
+    return PICAMERA if is_picamera(path) else WEBCAM
+
+
 class Remote:
     """Starts a process that opens the camera; `receive` gives its frames.
 
     fps             what the camera promises, frames a second; 0 while it has not opened, or where it does not say
+    remark          what may make it slower, and what to do, one line; else empty
     silent_seconds  how long we have waited in vain for a picture or a sign of one. The waits are counted, not the time
                     between pictures, so that our own delays are not laid at the camera's door
     """
 
-    def __init__(self, path: str, settings: config.Camera, opener: str = V4L2, first_number: int = 0) -> None:
-        """SourceError when the system allows no more processes or files. Frames are numbered from `first_number`."""
+    def __init__(self, path: str, settings: config.Camera, opener: Opener | None = None, first_number: int = 0) -> None:
+        """Refused when the Python for it is not there, SourceError when the system allows no more processes or files.
+
+        Frames are numbered from `first_number`.
+        """
         self.fps = self.silent_seconds = 0.0
+        self.remark = ""
         self._path, self._first_number = path, first_number
         self._ring: Ring | None = None
         self._generation = 0
         self._rate_fps: float | None = None
-        asked = {
-            "path": path,
-            "opener": opener,
-            "width": settings.width,
-            "height": settings.height,
-            "fps": settings.fps,
-        }
+        opener = opener or opener_of(path)
+        asked = {"path": path, "opener": opener.function, "camera": asdict(settings)}
         try:
-            self._line, self._process = _started(json.dumps(asked))
+            self._line, self._process = _started(json.dumps(asked), opener.python)
+        except FileNotFoundError as error:
+            raise Refused(f"camera {path}: there is no {opener.python}: {MISSING}") from error
         except OSError as error:
             raise SourceError(f"camera {path}: a process for it cannot be started: {error.strerror}") from error
         self._ready = select.poll()
@@ -119,7 +138,7 @@ class Remote:
         if kind == "log":
             log.log(message["level"], "%s", message["text"])
         elif kind == "opened":
-            self.fps = message["fps"]
+            self.fps, self.remark = message["fps"], message["remark"]
         elif kind == "ring":
             self._change_ring(message, descriptor)
 
@@ -151,22 +170,21 @@ def _reap() -> None:
     _stuck[:] = [each for each in _stuck if each.poll() is None]
 
 
-def _started(asked: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+def _started(asked: str, python: str) -> tuple[socket.socket, subprocess.Popen[bytes]]:
     """Our end of the line to a new process, and the process."""
     _reap()
     ours, theirs = messages.line()
     with theirs:
         try:
-            return ours, _spawned(theirs.fileno(), asked)
+            return ours, _spawned(theirs.fileno(), asked, python)
         except BaseException:
             ours.close()
             raise
 
 
-def _spawned(descriptor: int, asked: str) -> subprocess.Popen[bytes]:
-    # -P and our own path: else a folder `edge` in the folder where we were started would be taken for ours.
-    command = [sys.executable, "-P", "-m", "edge.sources.child", str(os.getpid()), str(descriptor), asked]
-    environment = {**os.environ, **KEEP_MEMORY, "PYTHONPATH": os.pathsep.join(sys.path)}
+def _spawned(descriptor: int, asked: str, python: str) -> subprocess.Popen[bytes]:
+    command = start.command("edge.sources.child", str(os.getpid()), str(descriptor), asked, python=python)
+    environment = {**start.environment(), **KEEP_MEMORY}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, PARENTS_SIGNALS)  # inherited, from its first instruction on
     try:
         return subprocess.Popen(
