@@ -8,10 +8,18 @@ MODEL = Path("/proc/device-tree/model")
 
 PROCESSOR = Path("/proc/cpuinfo")
 
-THERMAL = Path("/sys/class/thermal")
+SYSTEM = Path("/sys")
 
-THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-"""What `vcgencmd get_throttled` prints, from the Raspberry Pi's kernel: hexadecimal bits."""
+THERMAL = SYSTEM / "class/thermal"
+
+THROTTLED = "devices/platform/soc*/soc*:firmware/get_throttled"
+"""Where the Raspberry Pi's kernel has what `vcgencmd get_throttled` prints, hexadecimal bits. Up to the Pi 4 it is
+soc/soc:firmware; the soc of a Pi 5 has an address in its name, and its file was not seen."""
+
+ALARMS = "class/hwmon/hwmon*"
+"""Where the upstream kernel tells of the voltage alone: in0_lcrit_alarm, 0 or 1, of the one named VOLTMETER."""
+
+VOLTMETER = "rpi_volt"
 
 THROTTLE_BITS = {0: "under-voltage", 1: "frequency-capped", 2: "throttled", 3: "soft-temperature-limit"}
 """What is so now; 16 bits higher stands what has been so since the boot (Raspberry Pi documentation, get_throttled)."""
@@ -35,9 +43,22 @@ def temperature_celsius(thermal: Path = THERMAL) -> float | None:
     return max(told, default=None)
 
 
-def throttled(path: Path = THROTTLED) -> tuple[str, ...]:
+def throttled(system: Path = SYSTEM) -> tuple[str, ...]:
     """What holds the processor back, and what has ("...-occurred"); empty where all is well or nothing is told."""
-    bits = _number(path, 16) or 0
+    return throttle_names(throttle_bits(system) or 0)
+
+
+def throttle_bits(system: Path = SYSTEM) -> int | None:
+    """As THROTTLE_BITS has them; none where nothing is told, as on other boards than a Raspberry Pi."""
+    told = [_number(path, 16) for path in system.glob(THROTTLED)]
+    alarms = [
+        _number(each / "in0_lcrit_alarm", 10) for each in system.glob(ALARMS) if _text(each / "name") == VOLTMETER
+    ]
+    return next((bits for bits in [*told, *alarms] if bits is not None), None)
+
+
+def throttle_names(bits: int) -> tuple[str, ...]:
+    """What the bits mean, those of now first."""
     now = tuple(name for bit, name in THROTTLE_BITS.items() if bits >> bit & 1)
     return now + tuple(f"{name}-occurred" for bit, name in THROTTLE_BITS.items() if bits >> (bit + 16) & 1)
 

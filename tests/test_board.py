@@ -46,13 +46,29 @@ def test_without_a_thermal_zone_the_temperature_is_not_known(tmp_path):
         ("nonsense", ()),
     ],
 )
-def test_the_bits_of_throttling_have_names(tmp_path, told, names):
-    (tmp_path / "get_throttled").write_text(told)
-    assert board.throttled(tmp_path / "get_throttled") == names
+@pytest.mark.parametrize("place", ["soc/soc:firmware", "soc@107c000000/soc@107c000000:firmware"])
+def test_the_bits_of_throttling_have_names(tmp_path, told, names, place):
+    folder = tmp_path / "devices/platform" / place
+    folder.mkdir(parents=True)
+    (folder / "get_throttled").write_text(told)
+    assert board.throttled(tmp_path) == names
+
+
+@pytest.mark.parametrize(("alarm", "names"), [("1\n", ("under-voltage",)), ("0\n", ())])
+def test_the_upstream_kernel_tells_of_the_voltage_alone(tmp_path, alarm, names):
+    for number, name in enumerate(("cpu_thermal", "rpi_volt")):
+        folder = tmp_path / f"class/hwmon/hwmon{number}"
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(f"{name}\n")
+        (folder / "in0_lcrit_alarm").write_text("1\n")  # of another chip it would mean something else
+    (folder / "in0_lcrit_alarm").write_text(alarm)
+    assert board.throttled(tmp_path) == names
+    assert board.throttle_bits(tmp_path) is not None
 
 
 def test_a_board_that_does_not_tell_is_not_throttled(tmp_path):
     assert board.throttled(tmp_path / "none") == ()
+    assert board.throttle_bits(tmp_path / "none") is None
 
 
 def test_this_process_has_memory():

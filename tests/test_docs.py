@@ -6,17 +6,26 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
+from edge import config
+from edge.record import Recorder
+from edge.store import Store
+from tests.test_record import EVENT
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MODULES = {"edge", "train", "quantize", "benchmarks"}
 QUICK = {"--version", "--help", "models"}
 """First words of `emotion-edge` that need nothing but the checkout, so that they are run as they stand."""
+
+THEIRS = {"apt", "apt-get", "journalctl", "systemctl", "nano", "cp", "install"}
+"""Programs whose arguments are names of ours."""
 
 
 def pages(pattern: str) -> list[tuple[str, str]]:
@@ -41,6 +50,9 @@ def command_lines() -> list[tuple[str, str]]:
 def ours(command: str) -> list[str]:
     """The words of a command of ours, from `scripts/NAME` or the module's name on; none for other programs."""
     words = shlex.split(command)
+    words = words[1:] if words[0] == "sudo" else words
+    if words[0] in THEIRS:
+        return []
     for number, word in enumerate(words):
         if word.startswith("scripts/") or word == ".ci/run":
             return words[number:]
@@ -111,9 +123,50 @@ def test_a_linked_file_is_there(page: str, link: str) -> None:
     assert ((ROOT / page).parent / link).exists()
 
 
-CAPABILITIES = (ROOT / "docs" / "capabilities.md").read_text()
+SHOWN = "".join((ROOT / "docs" / page).read_text() for page in ("capabilities.md", "proven.md", "reliability.md"))
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", CAPABILITIES))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", SHOWN))))
 def test_a_test_that_shows_a_capability_is_there(name: str) -> None:
     assert any(f"def {name}(" in path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(tests/\w+\.py)`", SHOWN))))
+def test_a_file_of_tests_that_a_page_names_is_there(name: str) -> None:
+    assert (ROOT / name).is_file()
+
+
+@pytest.mark.parametrize(("page", "block"), pages(r"(?m:^)```toml\n(.*?)(?m:^)```"))
+def test_documented_settings_are_settings(page: str, block: str) -> None:
+    config.build(config.Settings, tomllib.loads(block))
+
+
+INSTALL = "docs/install-raspberry-pi.md"
+AT_HOME = [words for page, words in COMMANDS if page == INSTALL and words[0] == "edge"]
+UNIT = (ROOT / "systemd" / "emotion-edge.service").read_text()
+
+
+@pytest.mark.parametrize("words", AT_HOME, ids=" ".join)
+def test_a_command_of_ours_for_the_raspberry_pi_works_here(words: list[str], tmp_path: Path) -> None:
+    """With the settings that ship, a record of a moment ago, and without waiting for more."""
+    places = {"/etc/emotion-edge": str(ROOT / "systemd"), "/var/lib/emotion-edge": str(tmp_path)}
+    for device, here in places.items():
+        words = [word.replace(device, here) for word in words]
+    with closing(Store(config.Store(tmp_path / "events.db"))) as store:
+        Recorder("device", "model", [store]).write(EVENT)
+    done = run(*(word for word in words if word != "--follow"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_commands_for_the_raspberry_pi_are_the_usual_ones() -> None:
+    assert {"cameras", "doctor", "events"} <= {words[1] for words in AT_HOME}
+
+
+@pytest.mark.parametrize(("page", "secret"), pages(r"/run/credentials/emotion-edge\.service/([\w-]+)"))
+def test_a_documented_secret_is_one_that_systemd_hands_to_the_service(page: str, secret: str) -> None:
+    assert f"LoadCredential={secret}:/etc/emotion-edge/{secret}\n" in UNIT, page
+
+
+@pytest.mark.parametrize(("page", "package"), pages(r"(emotion-edge_[\w.+~]+?\.deb)"))
+def test_a_documented_package_has_a_name_as_they_are_built(page: str, package: str) -> None:
+    assert re.fullmatch(r"emotion-edge_\d+\.\d+\.\d+\+py3(1[1-3])_(arm64|amd64)\.deb", package), page
