@@ -10,12 +10,12 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from edge import __version__, config, listing
+from edge import __version__, config, journal, listing
 from edge.errors import EmotionEdgeError, ModelError, OutputError
 
 DESCRIPTION = """Find faces, read their expressions, tell what changed.
@@ -112,13 +112,15 @@ def _print_nowhere() -> None:
 
 
 def _complain(what: object) -> None:
-    print(f"emotion-edge: {what}", file=sys.stderr)
+    mark = journal.ERROR_MARK if journal.is_journal(sys.stderr) else ""
+    print(f"{mark}emotion-edge: {what}", file=sys.stderr)
 
 
 def _log_to_stderr(verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s"
-    )
+    """To the journal, where standard error goes there."""
+    kind = journal.Journal if journal.is_journal(sys.stderr) else logging.StreamHandler
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(handlers=[kind(sys.stderr)], level=level, format="%(levelname)s %(message)s")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -131,13 +133,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(_command(commands, "run", _run, "watch a camera, a video, a folder of pictures, or the demo"))
     _add_image(_command(commands, "image", _image, "read the faces in photos"))
     _add_models(_command(commands, "models", _models, "list the emotion models, and how good they are"))
-    _command(commands, "cameras", _cameras, "list the cameras")
+    cameras = _command(commands, "cameras", _cameras, "list the cameras, and what each can do")
+    cameras.add_argument("--json", action="store_true", help="one JSON object a camera, with all sizes and rates")
     _add_replay(_command(commands, "replay", _replay, "turn a trace of `run --trace` into events again"))
     _add_notice(_command(commands, "notice", _notice, "write the notice for the people in front of the camera"))
     listing.add_arguments(_command(commands, "events", listing.show_events, "show the record of events"))
     doctor = _command(commands, "doctor", _doctor, "check this machine and say what to do")
     _add_settings(doctor)
     _add_source(doctor)
+    doctor.add_argument("--json", action="store_true", help="one document, for other programs")
     return parser
 
 
@@ -168,7 +172,9 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--source", help='"demo", a camera (0, /dev/video0), a video file or a folder of pictures')
+    parser.add_argument(
+        "--source", help='"demo", a camera (0, /dev/video0, picamera), a video file or a folder of pictures'
+    )
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -232,8 +238,10 @@ def settings_of(given: argparse.Namespace) -> config.Settings:
 
 def _run(given: argparse.Namespace) -> int:
     _on_stops(_leave)
+    from edge.notify import Systemd
     from edge.run import Wishes, run
 
+    systemd = Systemd()
     wishes = Wishes(
         read=lambda: settings_of(given),
         interruptible=interruptible,
@@ -241,6 +249,7 @@ def _run(given: argparse.Namespace) -> int:
         window=given.window,
         record=given.record,
         trace=given.trace,
+        systemd=systemd,
     )
     if not (sys.stdin and sys.stdin.isatty()):  # where there is a terminal, its hang-up is our end
         signal.signal(signal.SIGHUP, lambda *_: wishes.orders.append("reload"))
@@ -248,6 +257,9 @@ def _run(given: argparse.Namespace) -> int:
         run(wishes)
     except KeyboardInterrupt:
         pass
+    except EmotionEdgeError as error:
+        systemd.show(str(error))
+        raise
     finally:
         _on_stops(signal.SIG_IGN)  # a handler of ours does not live to the end of Python: they would kill us
     return 0
@@ -299,11 +311,11 @@ def _models(given: argparse.Namespace) -> int:
 
 
 def _cameras(given: argparse.Namespace) -> int:
-    from edge.sources.camera import list_cameras
+    from edge.sources.cameras import describe
 
-    found = list_cameras()
-    for path, name in found:
-        print(f"{path}\t{name}")
+    found = list(describe())
+    for each in found:
+        print(json.dumps(asdict(each), ensure_ascii=False) if given.json else each)
     if not found:
         print(
             "no camera: /dev/video* is empty; is it plugged in, and is this user in the group `video`?", file=sys.stderr
@@ -314,4 +326,4 @@ def _cameras(given: argparse.Namespace) -> int:
 def _doctor(given: argparse.Namespace) -> int:
     from edge.doctor import print_checks
 
-    return print_checks(settings_of(given))
+    return print_checks(settings_of(given), given.json)

@@ -1,5 +1,6 @@
 """The daemon's life: open everything, watch until the source ends or a stop is asked for, close everything."""
 
+import gc
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ from edge.control import Control, Parts, finder_of, reader_of
 from edge.errors import SettingsError
 from edge.events import CameraEvent, EmotionEvent, Settler
 from edge.interpreter import runtime_name
+from edge.notify import Systemd
 from edge.outlets import Outlets
 from edge.perceive import Happening, Perceiver
 from edge.pipeline import Pipeline
@@ -54,6 +56,7 @@ class Wishes:
     record         also store the annotated picture in this file
     trace          note what was found in this file, for a replay
     orders         "pause", "resume", "reload", appended to from anywhere
+    systemd        that started us, if it did
     interruptible  where a stop may raise KeyboardInterrupt: not while we open, nor while we close
     """
 
@@ -64,6 +67,7 @@ class Wishes:
     record: Path | None = None
     trace: Path | None = None
     orders: deque[str] = field(default_factory=deque)
+    systemd: Systemd = field(default_factory=Systemd)
 
 
 def run(wishes: Wishes) -> None:
@@ -82,15 +86,18 @@ def run(wishes: Wishes) -> None:
         outlets = Outlets(settings, wishes.orders, opened)
         views = opened.enter_context(closing(Views(wishes.window, wishes.record, outlets.page)))
         perceiver = opened.enter_context(closing(_perceiver(settings, classifier, outlets.sinks, totals, trace)))
-        source = open_source(settings.camera, perceiver.tell, perceiver.gap)
+        source = open_source(settings.camera, perceiver.tell, perceiver.gap, patient=wishes.systemd.listens)
         pipeline = Pipeline(source, perceiver, every=not source.live)
-        parts = Parts(source, pipeline, perceiver, Status(settings.events.device, source.name), outlets, totals, trace)
+        status = Status(settings.events.device, source.name)
+        parts = Parts(source, pipeline, perceiver, status, outlets, totals, wishes.systemd, trace)
         control = Control(settings, classifier, parts, wishes.orders, wishes.read, wishes.watched)
         opened.callback(_log_stop, pipeline, stats)
         opened.enter_context(pipeline)
         progress = opened.enter_context(_progress(source.length))
+        opened.callback(wishes.systemd.stopping)
         with wishes.interruptible():
             _log_start(settings, source, classifier)
+            gc.freeze()
             _watch(pipeline, control, stats, views, progress)
 
 
