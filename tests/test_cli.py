@@ -109,21 +109,6 @@ def test_models_tells_of_the_good_ones_after_a_bad_one(in_process, tmp_path):
     assert done.stdout.startswith(f"{SHIPPED}\n")
 
 
-def test_cameras_lists_what_there_is(in_process, monkeypatch):
-    monkeypatch.setattr(
-        "edge.sources.camera.list_cameras", lambda: [("/dev/video0", "HD Webcam"), ("/dev/video2", "?")]
-    )
-    done = in_process("cameras")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "/dev/video0\tHD Webcam\n/dev/video2\t?\n", "")
-
-
-def test_cameras_says_what_to_do_when_there_is_none(in_process, monkeypatch):
-    monkeypatch.setattr("edge.sources.camera.list_cameras", list)
-    done = in_process("cameras")
-    assert (done.returncode, done.stdout) == (0, "")
-    assert "group `video`" in done.stderr
-
-
 def test_the_demo_unpaced_tells_of_two_labels_and_of_its_speed(emotion_edge):
     done = emotion_edge("run", "--source", "demo", "--no-pace")
     assert done.returncode == 0, done.stderr
