@@ -157,7 +157,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="NAME", help="emotion model: emotion-8, another of `models`, or a .tflite file"
     )
     parser.add_argument("--backend", choices=("litert", "mediapipe"), help="who runs the face detector")
-    parser.add_argument("--range", choices=("short", "full"), help="faces within 2 m, or in the whole room")
+    parser.add_argument("--range", choices=("auto", "short", "full"), help="faces within 2 m, or in the whole room")
     _add_set(parser)
 
 

@@ -73,8 +73,9 @@ class Camera:
 class Faces:
     backend: Literal["litert", "mediapipe"] = "litert"
     """Who runs BlazeFace: our own decoding on LiteRT, or the MediaPipe Tasks API (extra `mediapipe`)."""
-    range: Literal["short", "full"] = "short"
-    """"short" for faces within about 2 m, "full" for a room; full takes three times as long."""
+    range: Literal["auto", "short", "full"] = "auto"
+    """"short" for faces within about 2 m, "full" for a room, at three times the cost; "auto" is short for as long as it
+    misses nobody."""
     min_score: float = 0.5
     """A face below this detector score, 0 to 1, is no face."""
     max_faces: int = 10

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,6 @@ from edge.faces import face_finder
 from edge.perceive import Reader
 from edge.scene import Frame, Reading
 from edge.sources.folder import pictures_in, read_picture
-from edge.track import SURE
 
 
 def print_photos(files: Sequence[Path], settings: config.Settings, form: str) -> int:
@@ -27,7 +27,7 @@ def print_photos(files: Sequence[Path], settings: config.Settings, form: str) ->
     classifier = open_classifier(settings.model)
     reader = Reader(classifier, settings.limits, settings.model.abstain)
     failed = False
-    with closing(face_finder(settings.faces)) as finder:
+    with closing(face_finder(_thorough(settings.faces))) as finder:
         write = _CsvRows(reader.labels) if form == "csv" else {"table": _table, "json": _json}[form]
         for number, (path, pixels) in enumerate(_pictures(files)):
             if pixels is None:
@@ -35,9 +35,14 @@ def print_photos(files: Sequence[Path], settings: config.Settings, form: str) ->
                 continue
             now = time.monotonic()
             frame = Frame(pixels, captured_at=now, moment=now, number=number, name=str(path))
-            faces = [face for face in finder.find(frame) if face.score >= SURE or finder.is_face(frame, face)]
+            faces = [face for face in finder.find(frame) if face.is_sure or finder.is_face(frame, face)]
             write(path, [reader.read(pixels, face, count) for count, face in enumerate(faces, 1)])
     return 2 if failed else 0
+
+
+def _thorough(faces: config.Faces) -> config.Faces:
+    """A single photo has no next frame in which to look farther."""
+    return replace(faces, range="full") if faces.range == "auto" else faces
 
 
 def _pictures(files: Iterable[Path]) -> Iterator[tuple[Path, NDArray[np.uint8] | None]]:

@@ -17,9 +17,6 @@ WIDEST = 0.5
 """The most that the second search widens a box by, share of its size, on every edge: then boxes that touch overlap by
 a third, and a face next to someone (heads are hardly ever closer than one width) is still out of reach."""
 
-SURE = 0.85
-"""A track that had such a detector score once is a face: of 3,300 pictures without one, none had more than 0.78."""
-
 LOOKS = 2
 """A track of lower scores is confirmed when so many closer looks in a row found it again, and ends when they missed."""
 
@@ -157,7 +154,7 @@ class Tracker:
     Similar Appearances? Make It Easier by Buffering the Matching Space" (WACV 2023).
 
     A track is confirmed by `confirm_frames` frames in a row, and only then takes a number; until then one miss ends
-    it. If the detector was never SURE of it, closer looks must find it again, too, and go on to do so. A confirmed one
+    it. If the detector was never sure of it, closer looks must find it again, too, and go on to do so. A confirmed one
     ends when it was not seen for more than `lost_seconds`, so frames further apart than that never make a track that
     lasts; one that stays takes a new number after `longest_seconds`. A clock that stalls or goes back counts as no
     time gone by.
@@ -223,7 +220,7 @@ class Tracker:
             track = _Track(face.box, self._now)
         else:
             track.see(face.box, self._now)
-        track.sure = track.sure or face.score >= SURE
+        track.sure = track.sure or face.is_sure
         if not track.sure and self._is_doubtful(track):
             track.look(is_face(face), self._now)
         if not track.number and track.sights >= self._settings.confirm_frames and (track.sure or track.looks >= LOOKS):

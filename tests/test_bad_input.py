@@ -103,7 +103,7 @@ SETTINGS = {
     "no number": ("[events]\nsmooth_seconds = nan\n", "smooth_seconds = nan: expected 0 to 60"),
     "another type": ("[camera]\nfps = 'fast'\n", "[camera] fps = 'fast': expected"),
     "a truth for a number": ("[faces]\nmax_faces = true\n", "max_faces = True: expected"),
-    "none of the choices": ("[faces]\nrange = 'far'\n", "expected one of 'short', 'full'"),
+    "none of the choices": ("[faces]\nrange = 'far'\n", "expected one of 'auto', 'short', 'full'"),
     "no table": ("camera = 0\n", "expected a table [camera]"),
     "no TOML": ("[camera\n", "no valid TOML"),
     "no text": (b"\xff\xfe\x00", "no valid TOML"),

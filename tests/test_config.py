@@ -188,7 +188,7 @@ def test_an_unknown_table_is_refused_with_a_suggestion(settings_file):
         ('[camera]\nfps = "30"', "[camera] fps = '30': expected a number"),
         ("[camera]\nfps = true", "[camera] fps = True: expected a number"),
         ("[camera]\npace = 1", "[camera] pace = 1: expected true or false"),
-        ('[faces]\nrange = "far"', "[faces] range = 'far': expected one of 'short', 'full'"),
+        ('[faces]\nrange = "far"', "[faces] range = 'far': expected one of 'auto', 'short', 'full'"),
         ("[faces]\nbackend = []", "[faces] backend = []: expected one of 'litert', 'mediapipe'"),
         ("[events]\npath = 1", "[events] path = 1: expected a path, as text"),
         ('[model]\nabstain = "half"', "[model] abstain = 'half': expected a number"),

@@ -21,7 +21,10 @@ from edge.config import Faces, Track
 from edge.errors import EmotionEdgeError, ModelError
 from edge.faces import blazeface, face_finder
 from edge.faces import mediapipe as mediapipe_backend
+from edge.faces.blazeface import BlazeFace
+from edge.faces.closer import CloserLook
 from edge.faces.networks import NETWORKS
+from edge.faces.reach import Range, Reach
 from edge.scene import Face, Frame
 from edge.track import Tracker
 from tests.conftest import needs_mediapipe
@@ -38,7 +41,6 @@ SCORE_BAND = 0.01
 """Scores of the backends differ by 0.0017 at most on these media: a face this near to MIN_SCORE may be in one only."""
 
 Backend = Literal["litert", "mediapipe"]
-Reach = Literal["short", "full"]
 BOTH: tuple[Backend, Backend] = ("litert", "mediapipe")
 BACKENDS = ["litert", pytest.param("mediapipe", marks=needs_mediapipe)]
 RANGES = ["short", "full"]
@@ -64,7 +66,7 @@ EXPECTED_DOUBTS = {("coffee", "short"), ("hubble", "short"), ("hubble", "full"),
 
 @pytest.mark.parametrize("reach", RANGES)
 @pytest.mark.parametrize("name", ["coffee", "hubble", "rocket"])
-def test_where_there_is_no_face_none_is_believed(name: str, reach: Reach) -> None:
+def test_where_there_is_no_face_none_is_believed(name: str, reach: Range) -> None:
     with closing(face_finder(Faces(range=reach))) as finder:
         tracker, doubted = Tracker(Track()), 0
         for number, pixels in enumerate(drift(read(FACELESS / f"{name}.jpg"), 100, seed=1)):
@@ -76,13 +78,49 @@ def test_where_there_is_no_face_none_is_believed(name: str, reach: Reach) -> Non
 
 
 @pytest.mark.parametrize("reach", RANGES)
-def test_a_face_is_one_at_a_closer_look(reach: Reach) -> None:
+def test_a_face_is_one_at_a_closer_look(reach: Range) -> None:
     """A portrait over which the camera drifts, near and far; a face that is half out of the picture may be none."""
     sizes: list[tuple[int, int]] = [(640, 480), (320, 240)]
     clip = [frame(pixels) for size in sizes for pixels in drift(read(PORTRAIT), 40, seed=2, size=size)]
     with closing(face_finder(Faces(range=reach))) as finder:
         looked = [finder.is_face(seen, face) for seen in clip for face in finder.find(seen) if face.box.top > 0]
     assert len(looked) >= 30 and all(looked)
+
+
+def crowd(others: int) -> Picture:
+    """A portrait near the camera, and small ones at the right."""
+    picture, canvas = read(PORTRAIT), np.full((480, 640, 3), 96, np.uint8)
+    canvas[60:460, :400] = cv2.resize(picture, (400, 400), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(picture, (240, 240), interpolation=cv2.INTER_AREA)
+    for number in range(others):
+        canvas[240 * number : 240 * (number + 1), 400:] = small
+    return canvas
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_sees_far_for_as_long_as_the_short_range_misses_somebody(backend: Backend) -> None:
+    alone, crowded = crowd(0), crowd(2)
+    with closing(face_finder(Faces(backend=backend, range="auto"))) as finder:
+        counts = [len(finder.find(frame(crowded if 30 <= number < 90 else alone, number))) for number in range(200)]
+    assert {*counts[:30]} == {1}
+    assert {*counts[30 + 8 * 4 : 90]} == {3}, "within a second"
+    assert {*counts[90:]} == {1}
+    assert len(found(crowded, Faces(backend=backend, range="short"))) == 1
+
+
+def test_who_is_near_does_not_make_it_see_far() -> None:
+    """Parts of a face fill each quarter of the picture."""
+    pixels = cv2.resize(read(PORTRAIT)[0:300, 60:460], (640, 480))
+    near, made = BlazeFace(Faces(range="short")), list[str]()
+
+    def make(reach: Range) -> BlazeFace:
+        made.append(reach)
+        return near
+
+    reach = Reach(make, CloserLook().is_face)
+    for number in range(60):
+        assert len(reach.find(frame(pixels, number))) == 1
+    assert made == ["short"]
 
 
 def pasted(picture: Picture, left: int, top: int, width: int = 512, height: int = 512) -> Picture:
@@ -122,7 +160,7 @@ def alone(faces: tuple[Face, ...], others: tuple[Face, ...]) -> list[Face]:
 @needs_mediapipe
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="the folder of test media is not beside this checkout")
 @pytest.mark.parametrize("reach", RANGES)
-def test_both_backends_find_the_same_faces(reach: Reach) -> None:
+def test_both_backends_find_the_same_faces(reach: Range) -> None:
     ours, theirs = (face_finder(Faces(name, reach, MIN_SCORE, 100)) for name in BOTH)
     pairs = 0
     with closing(ours), closing(theirs):
@@ -139,7 +177,7 @@ def test_both_backends_find_the_same_faces(reach: Reach) -> None:
 
 @needs_mediapipe
 @pytest.mark.parametrize("reach", RANGES)
-def test_both_backends_find_the_same_face_in_the_portrait_that_ships(reach: Reach) -> None:
+def test_both_backends_find_the_same_face_in_the_portrait_that_ships(reach: Range) -> None:
     pixels = read(PORTRAIT)
     (ours,), (theirs,) = (found(pixels, Faces(name, reach)) for name in BOTH)
     assert ours.box.iou(theirs.box) >= 0.95
@@ -168,14 +206,14 @@ def test_a_face_over_the_right_and_bottom_edges_is_the_same_to_both() -> None:
         pytest.param(np.full((37, 4001, 3), 90, np.uint8), id="odd and wide"),
     ],
 )
-def test_a_frame_without_a_face_gives_none_and_no_exception(pixels: Picture, backend: Backend, reach: Reach) -> None:
+def test_a_frame_without_a_face_gives_none_and_no_exception(pixels: Picture, backend: Backend, reach: Range) -> None:
     """T08: faces[0] of nothing."""
     assert found(pixels, Faces(backend, reach)) == ()
 
 
 @pytest.mark.parametrize("reach", RANGES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_noise_gives_no_exception_and_no_sure_face(backend: Backend, reach: Reach) -> None:
+def test_noise_gives_no_exception_and_no_sure_face(backend: Backend, reach: Range) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     assert all(face.score < 0.6 for face in found(noise, Faces(backend, reach)))
 
@@ -189,7 +227,7 @@ def test_a_frame_without_a_face_costs_no_decoding(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("reach", RANGES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_face_is_found_in_a_grey_picture_and_in_any_memory_layout(backend: Backend, reach: Reach) -> None:
+def test_a_face_is_found_in_a_grey_picture_and_in_any_memory_layout(backend: Backend, reach: Range) -> None:
     pixels = read(PORTRAIT)
     grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     mirrored_view = pixels[:, ::-1]
@@ -200,7 +238,7 @@ def test_a_face_is_found_in_a_grey_picture_and_in_any_memory_layout(backend: Bac
 
 @pytest.mark.parametrize("reach", RANGES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_boxes_and_points_are_in_pixels_of_the_frame(backend: Backend, reach: Reach) -> None:
+def test_boxes_and_points_are_in_pixels_of_the_frame(backend: Backend, reach: Range) -> None:
     # Moves by whole cells of the network's coarsest grid, so that only our geometry can make a difference.
     face_alone = read(PORTRAIT)[:256, 96:352]
     (at_origin,) = found(pasted(face_alone, 0, 0), Faces(backend, reach))
@@ -214,7 +252,7 @@ def test_boxes_and_points_are_in_pixels_of_the_frame(backend: Backend, reach: Re
 
 @pytest.mark.parametrize("reach", RANGES)
 @pytest.mark.parametrize("cut", [(slice(None), slice(100, 400)), (slice(0, 300), slice(None))], ids=["high", "wide"])
-def test_a_frame_that_is_not_square_is_seen_between_black_bars(cut: tuple[slice, slice], reach: Reach) -> None:
+def test_a_frame_that_is_not_square_is_seen_between_black_bars(cut: tuple[slice, slice], reach: Range) -> None:
     part = read(PORTRAIT)[cut]
     height, width = part.shape[:2]
     left, top = (512 - width) // 2, (512 - height) // 2
@@ -229,7 +267,7 @@ def test_a_frame_that_is_not_square_is_seen_between_black_bars(cut: tuple[slice,
 
 @pytest.mark.parametrize("reach", RANGES)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_key_points_stand_where_they_do_in_a_face_that_looks_at_the_camera(backend: Backend, reach: Reach) -> None:
+def test_key_points_stand_where_they_do_in_a_face_that_looks_at_the_camera(backend: Backend, reach: Range) -> None:
     (face,) = found(read(PORTRAIT), Faces(backend, reach))
     box = face.box
     assert box.left < face.right_ear[0] < face.right_eye[0] < face.nose[0] < face.left_eye[0] < face.left_ear[0]
@@ -317,7 +355,7 @@ def test_boxes_without_area_or_turned_inside_out_end() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("reach", RANGES)
 def test_a_damaged_network_is_refused_by_its_hash(
-    backend: Backend, reach: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, reach: Range, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = bytearray(NETWORKS[reach].read())
     content[len(content) // 2] ^= 1  # the interpreter alone would load this

@@ -38,7 +38,7 @@ def test_the_table_has_a_line_for_each_face_with_what_was_read(in_process):
     done = in_process("image", ASTRONAUT, HOPPER)
     assert done.returncode == 0
     first, second = (line.split("\t") for line in done.stdout.splitlines())
-    assert first[:4] == [str(ASTRONAUT), "face 1", "96 px", "happy"]
+    assert first[:4] == [str(ASTRONAUT), "face 1", "105 px", "happy"]
     assert first[4].startswith("happy ")
     assert second[0] == str(HOPPER)
     assert second[3] == "neutral"

@@ -1,5 +1,7 @@
 """FaceFinder: a frame in, the faces in it out, by MediaPipe's BlazeFace networks."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from edge import config
@@ -26,14 +28,26 @@ class FaceFinder(Detector, Protocol):
         ...
 
 
+class _Finder:
+    """A FaceFinder of its two parts."""
+
+    def __init__(self, detector: Detector, is_face: Callable[[Frame, Face], bool]) -> None:
+        self.find, self.close, self.is_face = detector.find, detector.close, is_face
+
+
 def face_finder(settings: config.Faces) -> FaceFinder:
-    """The detector that the settings ask for; only its own libraries are imported.
+    """The detector that the settings ask for, and a closer look; only its own libraries are imported.
 
     ModelError for a damaged network file, EmotionEdgeError for a library that is missing or does not start.
     """
     from edge.faces.closer import CloserLook
+    from edge.faces.reach import Reach
 
-    return CloserLook(_detector(settings))
+    look = CloserLook()
+    if settings.range != "auto":
+        return _Finder(_detector(settings), look.is_face)
+    reach = Reach(lambda range: _detector(replace(settings, range=range)), look.is_face)
+    return _Finder(reach, look.is_face)
 
 
 def _detector(settings: config.Faces) -> Detector:
