@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the pipeline on a clip or a live camera, the daemon for long, a whole board; as JSON."""
+"""`python -m benchmarks`: the detector, the pipeline on a clip or a camera, the daemon for long, a board; as JSON."""
 
 import argparse
 import json
@@ -36,9 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     webcam.add_argument("--source", default="0", help="0 or /dev/video0 (default: %(default)s)")
     webcam.add_argument("--seconds", type=float, default=10.0, help="of each part (default: %(default)s)")
     webcam.set_defaults(measure=_webcam)
+    detector = commands.add_parser("detector", help="what is found and believed, with faces and without")
+    detector.add_argument("--frames", type=int, default=600, help="of each film (default: %(default)s)")
+    detector.set_defaults(measure=_detector)
     soak = commands.add_parser("soak", help="the whole daemon at full speed for long: does anything grow?")
     soak.add_argument("--seconds", type=float, default=3600.0, help="default: %(default)s")
-    soak.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output")
     soak.set_defaults(measure=_soak)
     board = commands.add_parser("board", help="all of a computer in five minutes, as a report to send to others")
     board.add_argument(
@@ -49,10 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--starts", type=int, default=5, help="default: %(default)s")
     board.add_argument("--idle-seconds", type=float, default=30.0, help="default: %(default)s")
     board.set_defaults(measure=_board)
-    for each in (pipeline, webcam):
+    for each in (pipeline, webcam, detector, soak):
         each.add_argument(
             "--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output"
         )
+    for each in (pipeline, webcam):
         each.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
     return parser
 
@@ -66,6 +69,12 @@ def _pipeline(given: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.pipeline import run
 
     return run(_settings(given), given.rounds, given.frames, lambda text: print(text, file=sys.stderr))
+
+
+def _detector(given: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.detector import run
+
+    return run(given.frames, lambda text: print(text, file=sys.stderr))
 
 
 def _soak(given: argparse.Namespace) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import machine, pipeline, webcam
+from benchmarks import detector, machine, pipeline, webcam
 from edge import config
 from edge.classifier import SHIPPED, Classifier
 from edge.errors import EmotionEdgeError, SettingsError
 from edge.pipeline import Pipeline
 from edge.scene import Frame, Scene
 from edge.sources import open_source
+from edge.sources.folder import read_picture
 from edge.sources.guard import Guarded
 from tests.fakes import SCRIPTED, plug_in
 
@@ -96,6 +97,23 @@ def test_the_webcam_benchmark_compares_the_camera_alone_with_the_pipeline(
     assert figures["camera"]["frames"] == 60
     assert figures["pipeline"]["captured"] >= figures["pipeline"]["published"] > 0
     assert figures["summary"]["share"] == pytest.approx(figures["pipeline"]["fps"] / figures["camera"]["fps"])
+
+
+def test_the_detector_benchmark_counts_what_is_found_and_what_is_believed() -> None:
+    portrait = read_picture(ROOT / "edge" / "assets" / "astronaut.jpg")
+    sight = detector.watch([portrait] * 10 + [np.zeros_like(portrait)] * 5, config.Faces())
+    counts = sight.frames, sight.found, sight.believed, sight.frames_with_one_believed, sight.looks
+    assert counts == (15, 10, 8, 8, 0)  # the third frame in a row confirms it
+
+
+def test_the_detector_benchmark_knows_films_with_faces_from_those_without() -> None:
+    figures = detector.run(12, tell=lambda _: None)
+    assert {name.partition(" ")[0] for name in figures["cases"]} == {*detector.RANGES}
+    assert len(figures["cases"]) == len(detector.RANGES) * (1 + 3 * detector.SEEDS)
+    for reach in detector.RANGES:
+        of_demo = figures["cases"][f"{reach} demo"]
+        assert figures["summary"][f"{reach}_demo_faces"] == of_demo["believed"] / 12 > 0.5
+        assert figures["summary"][f"{reach}_faceless_believed_percent"] == 0
 
 
 @pytest.mark.parametrize(
