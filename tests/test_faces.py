@@ -117,7 +117,7 @@ def test_who_is_near_does_not_make_it_see_far() -> None:
         made.append(reach)
         return near
 
-    reach = Reach(make, CloserLook().is_face)
+    reach = Reach(make, CloserLook(near).is_face)
     for number in range(60):
         assert len(reach.find(frame(pixels, number))) == 1
     assert made == ["short"]

@@ -40,21 +40,19 @@ def face_finder(settings: config.Faces) -> FaceFinder:
 
     ModelError for a damaged network file, EmotionEdgeError for a library that is missing or does not start.
     """
-    from edge.faces.closer import CloserLook
-    from edge.faces.reach import Reach
-
-    look = CloserLook()
-    if settings.range != "auto":
-        return _Finder(_detector(settings), look.is_face)
-    reach = Reach(lambda range: _detector(replace(settings, range=range)), look.is_face)
-    return _Finder(reach, look.is_face)
-
-
-def _detector(settings: config.Faces) -> Detector:
-    if settings.backend == "mediapipe":
-        from edge.faces.mediapipe import MediaPipe
-
-        return MediaPipe(settings)
     from edge.faces.blazeface import BlazeFace
+    from edge.faces.closer import CloserLook
+    from edge.faces.reach import Range, Reach
 
-    return BlazeFace(settings)
+    near = BlazeFace(replace(settings, range="short"))
+
+    def make(range: Range) -> Detector:
+        wanted = replace(settings, range=range)
+        if settings.backend == "mediapipe":
+            from edge.faces.mediapipe import MediaPipe
+
+            return MediaPipe(wanted)
+        return near if range == "short" else BlazeFace(wanted)
+
+    is_face = CloserLook(near).is_face
+    return _Finder(Reach(make, is_face) if settings.range == "auto" else make(settings.range), is_face)

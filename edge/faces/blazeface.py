@@ -30,8 +30,7 @@ class BlazeFace:
         network = NETWORKS[settings.range]
         self._side, self._anchors = network.side, network.anchors()
         self._max_faces = settings.max_faces
-        # sigmoid(logit) >= min_score, without a sigmoid for each anchor.
-        self._min_logit = math.log(settings.min_score / (1 - settings.min_score))
+        self._min_score = settings.min_score
         self._pixels = np.empty((network.side, network.side, 3), np.uint8)
         self._interpreter = interpreter.load(network.read(), 1, str(network.path))
         outputs = {int(each["shape"][-1]): each["index"] for each in self._interpreter.get_output_details()}
@@ -40,13 +39,18 @@ class BlazeFace:
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
         """As Detector says."""
-        height, width = frame.pixels.shape[:2]
+        return self.search(frame.pixels, self._min_score)
+
+    def search(self, picture: NDArray[np.uint8], min_score: float) -> tuple[Face, ...]:
+        """The faces of at least this score in an RGB picture, the largest first."""
+        height, width = picture.shape[:2]
         box = letterbox(width, height, self._side)
-        cv2.remap(frame.pixels, *box.maps, cv2.INTER_LINEAR, dst=self._pixels, borderMode=cv2.BORDER_CONSTANT)
+        cv2.remap(picture, *box.maps, cv2.INTER_LINEAR, dst=self._pixels, borderMode=cv2.BORDER_CONSTANT)
         cv2.LUT(self._pixels, PIXEL_VALUES, dst=self._input()[0])
         self._interpreter.invoke()
         logits = self._logits()[0, :, 0]
-        likely = np.flatnonzero(logits >= self._min_logit)
+        # sigmoid(logit) >= min_score, without a sigmoid for each anchor.
+        likely = np.flatnonzero(logits >= math.log(min_score / (1 - min_score)))
         if not likely.size:
             return ()
         points = decoded(self._regressions()[0, likely], self._anchors[likely])
