@@ -324,9 +324,10 @@ IN_THE_ROOT = """\
 #!/bin/sh
 exec unshare --mount --propagation private sh -c '
     mount -t overlay -o ro,lowerdir={layers} overlay {mount}
-    mount --bind {checkout} {mount}{checkout}
     mount -t proc proc {mount}/proc
     mount -t tmpfs tmpfs {mount}/tmp
+    mkdir -p {mount}{checkout}
+    mount --bind {checkout} {mount}{checkout}
     exec chroot {mount} env LD_PRELOAD=/dma_heap.so /usr/bin/python3 "$@"
 ' sh "$@"
 """
