@@ -76,7 +76,7 @@ class Letterbox:
     maps: tuple[NDArray[np.int16], NDArray[np.uint16]]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def letterbox(width: int, height: int, side: int) -> Letterbox:
     """The frame, its aspect kept, centred in the square; what it does not fill is black.
 
