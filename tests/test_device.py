@@ -56,7 +56,7 @@ def test_the_package_is_installed_and_starts_nothing_by_itself(found: dict[str, 
 
 
 def test_the_camera_of_the_kernel_is_listed(found: dict[str, Any]) -> None:
-    assert f"{guest.CAMERA}\tvivid" in found["cameras"]
+    assert f"\tvivid-000-vid-cap ({guest.CAMERA}, vivid)\n    YUYV 320x180" in found["cameras"]
 
 
 def test_the_service_sees_nobody_in_a_thousand_frames_of_a_real_camera(found: dict[str, Any]) -> None:
