@@ -1,6 +1,7 @@
 """What holds for all tests: no result depends on how fast or busy the machine is. And what several files use."""
 
 import ctypes.util
+import gc
 import importlib.util
 import os
 import signal
@@ -93,5 +94,6 @@ def in_process(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Don
         return Done([*map(str, words)], code, said.out, said.err)
 
     yield run
+    gc.unfreeze()  # what a run keeps out of collections for its life
     for each, handler in zip(STOPS, before, strict=True):
         signal.signal(each, handler)

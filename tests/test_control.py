@@ -1,9 +1,11 @@
 """Orders to a running daemon: other settings and models are taken over or refused, and nothing is lost."""
 
+import gc
 import shutil
 
 import pytest
 
+from edge import control
 from edge.classifier import SHIPPED, shipped
 from edge.contract import read_model_file
 from tests.daemon import daemon
@@ -42,6 +44,23 @@ def test_a_settings_file_that_changes_is_read_again_without_being_asked(settings
         settings_file.write_text("[events]\nmargin = 0.2\n")
         assert "changed=events" in running.until("reloaded: ")
         ended_well(running)
+
+
+def test_all_garbage_is_collected_from_time_to_time(in_process, monkeypatch, tmp_path):
+    """Else Python keeps the memory of more and more freed tuples."""
+    collections: list[int] = []
+
+    def note(phase, info):
+        if phase == "start":
+            collections.append(info["generation"])
+
+    monkeypatch.setattr(control, "SWEEP_SECONDS", 0.1)
+    gc.callbacks.append(note)
+    try:
+        assert in_process("run", "--no-pace", "--events", tmp_path / "events.jsonl").returncode == 0
+    finally:
+        gc.callbacks.remove(note)
+    assert collections.count(2) >= 3
 
 
 NO_GOOD = {
