@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,5 +60,6 @@ def test_two_runs_of_half_a_minute_write_nothing_but_the_record_and_speak_to_nob
     starts = written_starts(calls)
     assert any(start.startswith(b'{"v":1') for start in starts)  # the events on standard output
     assert not [start for start in starts if PICTURE.match(start)]
-    records = Archive(store).after(0, 1000)
+    with closing(Archive(store)) as archive:
+        records = archive.after(0, 1000)
     assert len(records) == 20

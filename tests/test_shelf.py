@@ -1,5 +1,6 @@
 """The whole daemon, left alone with a camera that breaks: what it tells, and how it ends."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,8 @@ def test_events_of_people_and_of_the_camera_are_in_the_record_too(node, tmp_path
     with watching(node, "--store", tmp_path / "events.db") as running:
         running.until('"type":"start"', times=2)
         ended_well(running)
-    stored = [each.line.decode() for each in Archive(tmp_path / "events.db").after(0, 100)]
+    with closing(Archive(tmp_path / "events.db")) as archive:
+        stored = [each.line.decode() for each in archive.after(0, 100)]
     assert stored == running.printed
 
 
