@@ -8,6 +8,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from edge import board
+
 LEFT_OUT = "(left out)"
 
 NUMBERS = Path("/etc/machine-id"), Path("/proc/device-tree/serial-number"), Path("/sys/class/dmi/id/product_serial")
@@ -25,9 +27,9 @@ ADDRESSES = (
 def names_here() -> set[str]:
     """This computer's name, its user's, and its numbers, as far as they can be read."""
     host = socket.gethostname()
-    cpu = re.findall(r"^Serial\s*: *(\S+)", _text(Path("/proc/cpuinfo")), re.M)
+    cpu = re.findall(r"^Serial\s*: *(\S+)", board.text(Path("/proc/cpuinfo")), re.M)
     users = [getpass.getuser(), os.environ.get("SUDO_USER", ""), Path.home().name]
-    words = {host, host.partition(".")[0], *map(_text, NUMBERS), *cpu, *users}
+    words = {host, host.partition(".")[0], *map(board.text, NUMBERS), *cpu, *users}
     return {each for each in words if len(each) > 1} - NO_NAMES
 
 
@@ -43,10 +45,3 @@ def without_names(told: Any, names: Collection[str]) -> Any:
 def _without(text: str, names: Collection[str]) -> str:
     words = [re.escape(each) for each in sorted(names, key=len, reverse=True)]
     return re.sub(rf"(?<![\w-])(?:{'|'.join([*words, *ADDRESSES])})(?![\w-])", LEFT_OUT, text)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip("\0\n ")
-    except OSError:
-        return ""

@@ -31,6 +31,12 @@ PATIENCE_SECONDS = 120.0
 FILM_SECONDS, FPS, WIDTH, HEIGHT = 2, 30, 640, 480
 
 
+def command(*words: str, settings: Mapping[str, str]) -> list[str]:
+    """What starts the daemon of this checkout, in ROOT."""
+    said = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    return [sys.executable, "-m", "edge", "run", *words, *said]
+
+
 def first_event_seconds() -> float:
     """From the start of the process to its first event, of a clip that begins with a face; EmotionEdgeError if none
     comes."""
@@ -59,10 +65,8 @@ def _daemon(
     *words: str, settings: Mapping[str, str], stdout: int = subprocess.DEVNULL, stderr: int = subprocess.DEVNULL
 ) -> Iterator["subprocess.Popen[str]"]:
     """Ended at the end of the block, or of our patience."""
-    said = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    command = [sys.executable, "-m", "edge", "run", *words, *said]
     with subprocess.Popen(
-        command, cwd=ROOT, text=True, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
+        command(*words, settings=settings), cwd=ROOT, text=True, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr
     ) as process:
         limit = Timer(PATIENCE_SECONDS, process.kill)
         limit.start()

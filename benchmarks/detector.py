@@ -100,15 +100,15 @@ def watch(film: Iterable[Picture], settings: config.Faces) -> Sight:
 
 
 def summary(cases: dict[str, Sight]) -> dict[str, float]:
-    """Of each range: believed faces a frame of the demo, and of all faceless frames the share with something found, and
-    with something believed, per cent."""
+    """Of each range: believed faces a frame of the demo, what is found in a hundred faceless frames, and the share of
+    these with something believed, per cent."""
     figures = {}
     for reach in RANGES:
         demo, faceless = cases[f"{reach} demo"], [each for name, each in cases.items() if _is_faceless(name, reach)]
         frames = sum(each.frames for each in faceless)
         figures[f"{reach}_demo_faces"] = demo.believed / demo.frames
         figures[f"{reach}_demo_find_ms"] = demo.find_ms
-        figures[f"{reach}_faceless_found_percent"] = 100 * sum(each.found for each in faceless) / frames
+        figures[f"{reach}_faceless_found_in_100_frames"] = 100 * sum(each.found for each in faceless) / frames
         figures[f"{reach}_faceless_believed_percent"] = 100 * sum(e.frames_with_one_believed for e in faceless) / frames
     return figures
 

@@ -24,8 +24,8 @@ def facts() -> dict[str, Any]:
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "system": platform.platform(),
-        "governor": _text(CPU / "cpu0/cpufreq/scaling_governor"),
-        "frequency_khz": _text(CPU / "cpu0/cpufreq/scaling_cur_freq"),
+        "governor": board.text(CPU / "cpu0/cpufreq/scaling_governor") or None,
+        "frequency_khz": board.text(CPU / "cpu0/cpufreq/scaling_cur_freq") or None,
         "temperature_c": board.temperature_celsius(),
         "throttled": _output("vcgencmd", "get_throttled"),
         "load_average": os.getloadavg(),
@@ -47,13 +47,6 @@ def warnings(found: dict[str, Any]) -> list[str]:
     if found["throttled"] not in (None, "throttled=0x0"):
         doubts.append(f"{found['throttled']}: the board is or was throttled")
     return doubts
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text().strip("\0\n ") or None
-    except OSError:
-        return None
 
 
 def _output(*command: str) -> str | None:

@@ -4,7 +4,6 @@ import json
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.daemon import ROOT, command
 from edge.errors import EmotionEdgeError
-
-ROOT = Path(__file__).parents[1]
 
 SAMPLES = 240
 """So many looks at the process, evenly over the time."""
@@ -63,25 +61,14 @@ def run(seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _daemon(folder: Path, report_seconds: float, log: Any) -> "subprocess.Popen[bytes]":
-    said = {
+    settings = {
         "camera.repeat": "true",
         "events.report_seconds": f"{report_seconds:.3f}",
         "page.address": "127.0.0.1",
         "page.port": "0",
     }
-    words = [word for name, value in said.items() for word in ("--set", f"{name}={value}")]
-    command = [
-        sys.executable,
-        "-m",
-        "edge",
-        "run",
-        "--source",
-        "demo",
-        "--no-pace",
-        "--store",
-        str(folder / "events.db"),
-    ]
-    return subprocess.Popen([*command, *words], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
+    words = command("--source", "demo", "--no-pace", "--store", str(folder / "events.db"), settings=settings)
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
 
 
 def _watched(process: "subprocess.Popen[bytes]", seconds: float, tell: Callable[[str], None]) -> list[Sample]:

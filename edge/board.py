@@ -25,14 +25,22 @@ THROTTLE_BITS = {0: "under-voltage", 1: "frequency-capped", 2: "throttled", 3: "
 """What is so now; 16 bits higher stands what has been so since the boot (Raspberry Pi documentation, get_throttled)."""
 
 
+def text(path: Path) -> str:
+    """What a small file of Linux's says, without what is blank around it; empty where it cannot be read."""
+    try:
+        return path.read_text("utf-8", "replace").strip("\0\n ")  # the kernel may cut a name within a letter
+    except OSError:
+        return ""
+
+
 def model(path: Path = MODEL) -> str:
     """The board's name, such as "Raspberry Pi 5 Model B Rev 1.0"; empty where it has none."""
-    return _text(path)
+    return text(path)
 
 
 def processor(path: Path = PROCESSOR) -> str:
     """The processor's name or, on Arm, its part number; empty where the kernel tells none."""
-    lines = (line.partition(":") for line in _text(path).splitlines())
+    lines = (line.partition(":") for line in text(path).splitlines())
     return next((value.strip() for name, _, value in lines if name.strip() in ("model name", "CPU part")), "")
 
 
@@ -51,9 +59,7 @@ def throttled(system: Path = SYSTEM) -> tuple[str, ...]:
 def throttle_bits(system: Path = SYSTEM) -> int | None:
     """As THROTTLE_BITS has them; none where nothing is told, as on other boards than a Raspberry Pi."""
     told = [_number(path, 16) for path in system.glob(THROTTLED)]
-    alarms = [
-        _number(each / "in0_lcrit_alarm", 10) for each in system.glob(ALARMS) if _text(each / "name") == VOLTMETER
-    ]
+    alarms = [_number(each / "in0_lcrit_alarm", 10) for each in system.glob(ALARMS) if text(each / "name") == VOLTMETER]
     return next((bits for bits in [*told, *alarms] if bits is not None), None)
 
 
@@ -73,10 +79,3 @@ def _number(path: Path, base: int) -> int | None:
         return int(path.read_text(), base)
     except (OSError, ValueError):  # some zones refuse to be read while asleep
         return None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip("\0\n ")
-    except OSError:
-        return ""

@@ -23,9 +23,9 @@ import numpy as np
 import psutil
 import pytest
 
-from edge import config
+from edge import config, start
 from edge.errors import SourceError
-from edge.sources import is_camera, is_picamera, picamera, start
+from edge.sources import is_camera, is_picamera, picamera
 from edge.sources.cameras import Found, is_there, path_of, pi_cameras
 from edge.sources.guard import Guarded
 from edge.sources.remote import PICAMERA, WEBCAM, Opener, Refused, Remote, opener_of

@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import Collection
 
-from edge import config
+from edge import config, start
 from edge.doctor.check import Check, ask
 from edge.errors import SettingsError
 from edge.privacy import refuse_unstated
-from edge.sources import cameras, is_camera, is_picamera, start
+from edge.sources import cameras, is_camera, is_picamera
 
 LISTERS = (("rpicam-hello", "--list-cameras"), ("libcamera-hello", "--list-cameras"), ("cam", "--list"))
 """Programs that show what libcamera sees: Raspberry Pi OS's, the same under its name of before, and libcamera's own."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Thread
 from typing import Literal
 
+from edge import board
+
 Verdict = Literal["ok", "warn", "fail"]
 
 LIMIT_SECONDS = 5.0
@@ -106,7 +108,4 @@ def first_line(path: Path) -> str:
 
 def lines_of(path: Path) -> list[str]:
     """Without the blanks around them; none where there is no such file, or it cannot be read."""
-    try:
-        return [line.strip() for line in path.read_text("utf-8", "replace").splitlines()]
-    except OSError:
-        return []
+    return [line.strip() for line in board.text(path).splitlines()]

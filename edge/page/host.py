@@ -6,7 +6,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -17,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import config
+from edge import config, start
 from edge.errors import OutputError
 from edge.page.channel import Inlet, Outlet, channel
 from edge.page.terms import Terms
@@ -53,9 +52,6 @@ BACKLOG = 128
 SEND_BUFFER_BYTES = 128 * 1024
 """What the kernel keeps for one client: about two pictures. Its own choice of megabytes would show a slow client the
 past, and cost them for each client."""
-
-ROOT = Path(__file__).parents[2]
-"""Where `edge` is imported from."""
 
 
 class Page:
@@ -229,14 +225,13 @@ class _Child:
 def _started(ends: tuple[socket.socket, ...], terms: Terms) -> "subprocess.Popen[bytes]":
     """The process, with its own copies of `ends`. In a group of its own: Ctrl-C is for the daemon alone."""
     numbers = [each.fileno() for each in ends]
-    places = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "edge.page", *map(str, numbers)],
+        start.command("edge.page", *map(str, numbers)),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         pass_fds=numbers,
         process_group=0,
-        env=os.environ | {"PYTHONPATH": places},
+        env=start.environment(),
     )
     assert process.stdin is not None
     with suppress(OSError), process.stdin as told:  # it may have ended already: poll() sees that

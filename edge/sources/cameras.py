@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.sources import is_picamera, start, v4l2
+from edge import board, start
+from edge.sources import is_picamera, v4l2
 from edge.sources.v4l2 import Mode
 
 DEVICES = Path("/sys/class/video4linux")
@@ -108,7 +109,7 @@ def list_cameras(devices: Path = DEVICES, folder: Path = Path("/dev")) -> list[t
     A camera's nodes for metadata, and those of codecs and the like, are left out.
     """
     nodes = sorted((int(each.name.removeprefix("video")), each) for each in devices.glob("video*") if _is_node(each))
-    named = [(f"{folder}/video{number}", _text(each / "name") or "unnamed", each) for number, each in nodes]
+    named = [(f"{folder}/video{number}", board.text(each / "name") or "unnamed", each) for number, each in nodes]
     found = [(path, name) for path, name, each in named if _takes_pictures(path, name, each)]
     on_ribbon = any(name.startswith(SENSOR_SIDES) for _, name, _ in named)
     return [("picamera", "Raspberry Pi camera")] * on_ribbon + found
@@ -144,16 +145,9 @@ def _takes_pictures(path: str, name: str, device: Path) -> bool:
         return False
     card = v4l2.card(path)
     # One that may not be opened is a camera all the same; then its first node is taken for the one with pictures.
-    return card.is_camera if card else _text(device / "index") in ("0", "")
+    return card.is_camera if card else board.text(device / "index") in ("0", "")
 
 
 def _sysfs(path: str) -> str:
     """The name of a node, by its path."""
-    return _text(DEVICES / os.path.basename(os.path.realpath(path)) / "name")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace").strip()  # the kernel may cut a name within a letter
-    except OSError:
-        return ""
+    return board.text(DEVICES / os.path.basename(os.path.realpath(path)) / "name")

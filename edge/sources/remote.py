@@ -12,10 +12,10 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from edge import config
+from edge import config, start
 from edge.errors import SourceError
 from edge.scene import Frame
-from edge.sources import is_picamera, messages, start
+from edge.sources import is_picamera, messages
 from edge.sources.cameras import MISSING
 from edge.sources.messages import Message
 from edge.sources.ring import Ring

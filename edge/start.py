@@ -7,7 +7,7 @@ from pathlib import Path
 SYSTEM_PYTHON = "/usr/bin/python3"
 """It has what apt installed, libcamera and picamera2 among them, and a numpy that is not ours."""
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent
 
 ALONE = """
 import runpy, sys
@@ -21,15 +21,15 @@ runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
 """Makes our package known without the folder that it lies in, where our numpy lies, too."""
 
 
-def command(module: str, *words: str, python: str = sys.executable) -> list[str]:
+def command(module: str, *words: str, python: str | None = None) -> list[str]:
     """The command that runs `module` with these arguments; its environment is what `environment` says.
 
     In another Python than ours it may import our package, and besides only what that Python has of its own.
     """
-    if python != sys.executable:
+    if python not in (None, sys.executable):
         return [python, "-I", "-c", ALONE, str(PACKAGE), module, *words]
     # -P and our own path: else a folder `edge` in the folder where we were started would be taken for ours.
-    return [python, "-P", "-m", module, *words]
+    return [sys.executable, "-P", "-m", module, *words]
 
 
 def environment() -> dict[str, str]:
