@@ -21,10 +21,7 @@ from edge.config import Faces, Track
 from edge.errors import EmotionEdgeError, ModelError
 from edge.faces import blazeface, face_finder
 from edge.faces import mediapipe as mediapipe_backend
-from edge.faces.blazeface import BlazeFace
-from edge.faces.closer import CloserLook
 from edge.faces.networks import NETWORKS
-from edge.faces.reach import Range, Reach
 from edge.scene import Face, Frame
 from edge.track import Tracker
 from tests.conftest import needs_mediapipe
@@ -43,6 +40,7 @@ SCORE_BAND = 0.01
 Backend = Literal["litert", "mediapipe"]
 BOTH: tuple[Backend, Backend] = ("litert", "mediapipe")
 BACKENDS = ["litert", pytest.param("mediapipe", marks=needs_mediapipe)]
+Range = Literal["short", "full"]
 RANGES = ["short", "full"]
 
 
@@ -85,42 +83,6 @@ def test_a_face_is_one_at_a_closer_look(reach: Range) -> None:
     with closing(face_finder(Faces(range=reach))) as finder:
         looked = [finder.is_face(seen, face) for seen in clip for face in finder.find(seen) if face.box.top > 0]
     assert len(looked) >= 30 and all(looked)
-
-
-def crowd(others: int) -> Picture:
-    """A portrait near the camera, and small ones at the right."""
-    picture, canvas = read(PORTRAIT), np.full((480, 640, 3), 96, np.uint8)
-    canvas[60:460, :400] = cv2.resize(picture, (400, 400), interpolation=cv2.INTER_AREA)
-    small = cv2.resize(picture, (240, 240), interpolation=cv2.INTER_AREA)
-    for number in range(others):
-        canvas[240 * number : 240 * (number + 1), 400:] = small
-    return canvas
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_it_sees_far_for_as_long_as_the_short_range_misses_somebody(backend: Backend) -> None:
-    alone, crowded = crowd(0), crowd(2)
-    with closing(face_finder(Faces(backend=backend, range="auto"))) as finder:
-        counts = [len(finder.find(frame(crowded if 30 <= number < 90 else alone, number))) for number in range(200)]
-    assert {*counts[:30]} == {1}
-    assert {*counts[30 + 8 * 4 : 90]} == {3}, "within a second"
-    assert {*counts[90:]} == {1}
-    assert len(found(crowded, Faces(backend=backend, range="short"))) == 1
-
-
-def test_who_is_near_does_not_make_it_see_far() -> None:
-    """Parts of a face fill each quarter of the picture."""
-    pixels = cv2.resize(read(PORTRAIT)[0:300, 60:460], (640, 480))
-    near, made = BlazeFace(Faces(range="short")), list[str]()
-
-    def make(reach: Range) -> BlazeFace:
-        made.append(reach)
-        return near
-
-    reach = Reach(make, CloserLook(near).is_face)
-    for number in range(60):
-        assert len(reach.find(frame(pixels, number))) == 1
-    assert made == ["short"]
 
 
 def pasted(picture: Picture, left: int, top: int, width: int = 512, height: int = 512) -> Picture:

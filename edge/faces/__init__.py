@@ -7,6 +7,9 @@ from typing import Protocol
 from edge import config
 from edge.scene import Face, Frame
 
+EVERYBODY = 100
+"""More faces than are in one picture: those that are wanted are chosen later."""
+
 
 class Detector(Protocol):
     """Finds what looks like a face; to be used and closed by one thread at a time."""
@@ -42,17 +45,17 @@ def face_finder(settings: config.Faces) -> FaceFinder:
     """
     from edge.faces.blazeface import BlazeFace
     from edge.faces.closer import CloserLook
-    from edge.faces.reach import Range, Reach
+    from edge.faces.reach import Reach
 
-    near = BlazeFace(replace(settings, range="short"))
+    everybody = replace(settings, range="short", max_faces=EVERYBODY)
+    near = BlazeFace(everybody)
 
-    def make(range: Range) -> Detector:
-        wanted = replace(settings, range=range)
+    def make(wanted: config.Faces) -> Detector:
         if settings.backend == "mediapipe":
             from edge.faces.mediapipe import MediaPipe
 
             return MediaPipe(wanted)
-        return near if range == "short" else BlazeFace(wanted)
+        return near if wanted is everybody else BlazeFace(wanted)
 
-    is_face = CloserLook(near).is_face
-    return _Finder(Reach(make, is_face) if settings.range == "auto" else make(settings.range), is_face)
+    detector = Reach(make(everybody), settings.max_faces) if settings.range == "auto" else make(settings)
+    return _Finder(detector, CloserLook(near).is_face)

@@ -1,80 +1,102 @@
-"""Reach: the quick network for faces that are near, the thorough one for as long as there are smaller ones."""
+"""Reach: the quick network sees the whole frame, and again, magnified, the faces that it misses there."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Literal
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
 
 from edge.faces import Detector
+from edge.faces.sheet import CELLS, Sheet
 from edge.scene import Box, Face, Frame
 
-PEEK_SECONDS = 0.25
-"""How often a quarter of the frame is looked at, magnified: 1.5 ms each time, four times a second."""
+FOLLOWED = 2 * CELLS
+"""Most faces that are looked for where they were."""
 
-TILE = 0.6
-"""Side of such a quarter, share of the frame's: they overlap, so that a face is whole in one."""
+TRUSTED = 0.74
+"""Who once has this score is looked for in each frame, for as long as it is seen at all; of things that are no faces
+few have it, see `edge.faces.closer`."""
 
-AGREEMENTS = 8
-"""After so many looks in a row in which the quick network missed nobody, it is enough again."""
+PEEK_SECONDS = 0.15
+"""How often a tile of the frame is searched for newcomers."""
 
-Range = Literal["short", "full"]
+TILE = 0.4
+"""Side of a tile, share of the frame's longer side: a face of 36 in 640 pixels is a seventh of it."""
+
+OVERLAP = 1 / 8
+"""Least share of a tile that is in the next one, too."""
 
 
 class Reach:
-    """A Detector that sees as far as there are faces.
+    """A Detector that sees small faces, too, by the network of the short range: one to four runs of it a frame.
 
-    make     gives the detector of a range; the one for the full range is made when it is needed, for it takes 12 MB
-    is_face  takes a closer look, as FaceFinder's
+    One is for the whole frame. Known faces that it misses are looked for where they were, up to nine in one run. From
+    time to time one more is for a tile of the frame, each in turn; who is new there is looked for in the next frame.
     """
 
-    def __init__(self, make: Callable[[Range], Detector], is_face: Callable[[Frame, Face], bool]) -> None:
-        self._make, self._is_face = make, is_face
-        self._near = make("short")
-        self._far: Detector | None = None
-        self._sees_far = False
+    def __init__(self, near: Detector, max_faces: int) -> None:
+        self._near, self._max_faces = near, max_faces
+        self._known: Sequence[Face] = ()
         self._peeked_at = float("-inf")
-        self._peeks = self._agreed = 0
+        self._peeks = 0
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
         """As Detector says."""
-        faces = self._far.find(frame) if self._far and self._sees_far else self._near.find(frame)
-        if not 0 <= frame.moment - self._peeked_at < PEEK_SECONDS:
-            self._peeked_at = frame.moment
-            self._weigh(frame, faces)
-        return faces
+        faces = list(self._near.find(frame))
+        missed = [face for face in self._known if not _is_among(face, faces)]
+        for first in range(0, len(missed), CELLS):
+            again = self._magnified(frame, missed[first : first + CELLS])
+            faces += [face for face in again if not _is_among(face, faces)]
+        faces.sort(key=lambda face: -face.box.area)
+        followed = [face for face in faces if face.score >= TRUSTED or _is_among(face, self._known)]
+        newcomers = [face for face in self._peek(frame) if face.score >= TRUSTED and not _is_among(face, faces)]
+        self._known = (followed + newcomers)[:FOLLOWED]
+        if len(followed) < len(self._known):
+            self._peeked_at = float("-inf")  # where one comes others do: the next tile at once
+        return tuple(faces[: self._max_faces])
 
     def close(self) -> None:
         """As Detector says."""
         self._near.close()
-        if self._far:
-            self._far.close()
 
-    def _weigh(self, frame: Frame, faces: Sequence[Face]) -> None:
-        """Change the range where the other one is better."""
-        if not self._sees_far:
-            self._sees_far = self._misses(frame, faces, self._magnified(frame))
-            self._agreed = 0
-        else:
-            self._agreed = 0 if self._misses(frame, self._near.find(frame), faces) else self._agreed + 1
-            self._sees_far = self._agreed < AGREEMENTS
-        if self._sees_far and not self._far:
-            self._far = self._make("full")
+    def _magnified(self, frame: Frame, known: Sequence[Face]) -> list[Face]:
+        """Those of them that are seen where they were."""
+        sheet = Sheet(frame.pixels, [face.box for face in known])
+        return sheet.placed(self._near.find(replace(frame, pixels=sheet.pixels)))
 
-    def _misses(self, frame: Frame, seen: Sequence[Face], others: Iterable[Face]) -> bool:
-        """Whether one of the others, which really is a face, is not among those that were seen."""
-        missed = (each for each in others if not any(_holds(face.box, each.box) for face in seen))
-        return any(each.is_sure or self._is_face(frame, each) for each in missed)
-
-    def _magnified(self, frame: Frame) -> list[Face]:
-        """Faces in the quarter whose turn it is, in pixels of the frame."""
+    def _peek(self, frame: Frame) -> list[Face]:
+        """Faces in the tile whose turn it is, if it is time for one."""
+        if 0 <= frame.moment - self._peeked_at < PEEK_SECONDS:
+            return []
         height, width = frame.pixels.shape[:2]
-        self._peeks += 1
-        left = round(width * (1 - TILE)) * (self._peeks % 2)
-        top = round(height * (1 - TILE)) * (self._peeks // 2 % 2)
-        tile = frame.pixels[top : top + round(height * TILE), left : left + round(width * TILE)]
+        places, side = tiles(width, height)
+        left, top = places[self._peeks % len(places)]
+        self._peeked_at, self._peeks = frame.moment, self._peeks + 1
+        tile = frame.pixels[top : top + side, left : left + side]
         return [face.shifted(left, top) for face in self._near.find(replace(frame, pixels=tile))]
 
 
-def _holds(box: Box, other: Box) -> bool:
-    """Whether the other's middle is inside: half a face at the edge of a quarter is still the same face."""
-    x, y = (other.left + other.right) / 2, (other.top + other.bottom) / 2
-    return box.left <= x <= box.right and box.top <= y <= box.bottom
+@lru_cache(maxsize=8)
+def tiles(width: int, height: int) -> tuple[list[tuple[int, int]], int]:
+    """Left and top of each tile of such a frame, row by row, and their side, pixels."""
+    side = max(1, round(TILE * max(width, height)))
+    return [(left, top) for top in _starts(height, side) for left in _starts(width, side)], side
+
+
+def _starts(length: int, side: int) -> list[int]:
+    """Where the tiles begin that cover a length, evenly."""
+    count = max(1, ceil((length - OVERLAP * side) / (side - OVERLAP * side)))
+    return [round(each) for each in np.linspace(0, max(0, length - side), count)]
+
+
+def _is_among(face: Face, others: Iterable[Face]) -> bool:
+    """Whether it is one of the others: its middle is inside, and no box is of more than twice the other's width. (Half
+    a face at the edge of a tile is the same face; who stands where something much larger is seen is not.)"""
+    return any(_is_same(face.box, each.box) for each in others)
+
+
+def _is_same(box: Box, other: Box) -> bool:
+    x, y = box.middle
+    is_inside = other.left <= x <= other.right and other.top <= y <= other.bottom
+    return is_inside and other.width / 2 <= box.width <= 2 * other.width
