@@ -189,6 +189,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", action="store_true", help="show the picture (q or Esc quits)")
     parser.add_argument("--record", type=Path, metavar="FILE.mp4", help="STORE the picture, with labels, as a video")
     parser.add_argument("--trace", type=Path, metavar="FILE", help="note what is found in each frame, for `replay`")
+    parser.add_argument("--spans", type=Path, metavar="FILE.json", help="note when each frame was where, for Perfetto")
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
@@ -249,6 +250,7 @@ def _run(given: argparse.Namespace) -> int:
         window=given.window,
         record=given.record,
         trace=given.trace,
+        spans=given.spans,
         systemd=systemd,
     )
     if not (sys.stdin and sys.stdin.isatty()):  # where there is a terminal, its hang-up is our end

@@ -74,8 +74,8 @@ class Faces:
     backend: Literal["litert", "mediapipe"] = "litert"
     """Who runs BlazeFace: our own decoding on LiteRT, or the MediaPipe Tasks API (extra `mediapipe`)."""
     range: Literal["auto", "short", "full"] = "auto"
-    """"short" for faces within about 2 m, "full" for a room, at three times the cost; "auto" is short for as long as it
-    misses nobody."""
+    """"short" for faces within about 2 m, "full" for a room, at three times the cost; "auto" is short, and looks again,
+    magnified, for the small faces that it misses."""
     min_score: float = 0.5
     """A face below this detector score, 0 to 1, is no face."""
     max_faces: int = 10
@@ -259,6 +259,9 @@ class Governor:
     """After so long without a face, fewer frames are looked at; 0 is never."""
     idle_fps: float = 10.0
     """So many a second."""
+    spans_folder: Path | None = None
+    """Around a picture older than max_age_ms, the times of each frame are kept in a file here: see `edge.spans`; none
+    keeps none."""
 
     def __post_init__(self) -> None:
         _within("governor", "max_age_ms", self.max_age_ms, 1, 60000)

@@ -4,7 +4,7 @@ import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from edge.privacy import refuse_unstated
 from edge.scene import Scene
 from edge.sources import Source
 from edge.sources.guard import Guarded
+from edge.sources.sparing import Sparing
 from edge.status import Document, Status, Totals, of_model
 from edge.succession import successor
 from edge.trace import Trace
@@ -95,6 +96,7 @@ class Control:
         self._settings, self._classifier, self._parts = settings, classifier, parts
         self._orders, self._read, self._watched = orders, read, tuple(watched)
         self._governor = Governor(settings.governor)
+        self._effort = self._governor.effort
         self._stamps = self._present_stamps()
         self._told: tuple[Any, ...] = ()
         self._due = dict.fromkeys(("sweep", "look", "weigh", "outlets", "tell", "systemd"), float("-inf"))
@@ -102,7 +104,7 @@ class Control:
     def see(self, scene: Scene, now: float) -> None:
         """Take in a scene that was published at a time.monotonic(), seconds."""
         self._parts.status.see(scene, now)
-        if self._governor.see(len(scene.readings), now):
+        if self._governor.see(len(scene.readings), now, scene.found):
             self._exert()
 
     def tick(self, now: float) -> None:
@@ -188,10 +190,12 @@ class Control:
         """As the governor says, if it has a say: a film that is read to its end is read in full."""
         if not self._parts.source.live:
             return
-        effort = self._governor.effort
-        self._parts.perceiver.detect_every(effort.detect_every)
-        if isinstance(self._parts.source, Guarded):
+        effort, before, self._effort = self._governor.effort, self._effort, self._governor.effort
+        if isinstance(self._parts.source, Sparing):
             self._parts.source.rate_fps = effort.rate_fps
+        if replace(effort, rate_fps=before.rate_fps) == before:
+            return  # a second look at what may be somebody is not worth a word
+        self._parts.perceiver.detect_every(effort.detect_every)
         rate = f"{effort.rate_fps:g}" if effort.rate_fps else "all"
         why = "nobody is there" if effort.idle else self._governor.reason
         log.info("effort detect_every=%d fps=%s why=%r", effort.detect_every, rate, why)

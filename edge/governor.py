@@ -18,6 +18,10 @@ TIGHTEN_SECONDS = 2.0
 LOOSEN_SECONDS = 15.0
 """All goals must be met with room for so long before more is done; longer, lest it swings."""
 
+GLANCE_FRAMES = 5
+"""What the detector finds while nobody is there has all frames looked at, for so many in a row: until then a face is
+confirmed, and what is found for longer is a thing that looks like one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -52,27 +56,32 @@ class Governor:
 
     Load: while the age, the temperature or the board says that it is too much for TIGHTEN_SECONDS, faces are searched
     half as often, at most every `longest_interval` frames; after LOOSEN_SECONDS with room, twice as often again.
-    Idle: after `idle_seconds` without a face, `idle_fps` frames a second are enough, until there is one.
+    Idle: after `idle_seconds` without a face, `idle_fps` frames a second are enough, until there may be one.
     """
 
     def __init__(self, settings: config.Governor) -> None:
         self._settings = settings
         self._interval, self.reason = 1, "all goals are met"
         self._face_at = self._pressed_at = self._eased_at = math.inf
-        self._idle = False
+        self._idle, self._glances = False, 0
 
     @property
     def effort(self) -> Effort:
         """What is to be done now."""
-        return Effort(self._interval, self._settings.idle_fps if self._idle else None, self._idle)
+        rests = self._idle and not 0 < self._glances <= GLANCE_FRAMES
+        return Effort(self._interval, self._settings.idle_fps if rests else None, self._idle)
 
-    def see(self, faces: int, now: float) -> bool:
-        """A scene with so many faces was published; whether the effort is another than before."""
+    def see(self, faces: int, now: float, found: int = 0) -> bool:
+        """A scene with so many faces was published; whether the effort is another than before.
+
+        found  what the detector saw in it, before it was confirmed to be faces
+        """
+        before = self.effort
         if faces or math.isinf(self._face_at):
             self._face_at = now
-        idle = bool(self._settings.idle_seconds) and now - self._face_at >= self._settings.idle_seconds
-        changed, self._idle = idle != self._idle, idle
-        return changed
+        self._idle = bool(self._settings.idle_seconds) and now - self._face_at >= self._settings.idle_seconds
+        self._glances = self._glances + 1 if found else 0
+        return self.effort != before
 
     def weigh(self, load: Load, now: float) -> bool:
         """Once a second or so; whether the effort is another than before."""

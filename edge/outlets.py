@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import tempfile
 from collections import deque
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -74,6 +73,8 @@ class Outlets:
         from edge.store import Store
 
         if settings.path is None:
+            import tempfile
+
             folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="emotion-edge-"))
             settings = replace(settings, path=Path(folder) / "events.db")
             log.warning("events that the broker does not take wait until the end of this run only: set [store] path")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -72,7 +72,7 @@ class Perceiver:
 
     tell   is called with each event, in their order; it must return at once
     note   is called after each thing that happened: see Happening
-    clock  measures the steps, seconds
+    clock  measures the steps, seconds: perf_counter, which on Linux is time.monotonic() by another name
 
     Other threads may call what is not the step: it happens between two frames.
     """
@@ -151,7 +151,8 @@ class Perceiver:
         took_ms = {step: seconds * 1000 for step, seconds in took.items()}
         settled, events = self._settler.update(readings, ended, frame, took_ms)
         self._hand_on(events)
-        return Scene(frame, settled, took_ms | {"settle": (self._clock() - read) * 1000})
+        took_ms |= {"settle": (self._clock() - read) * 1000}
+        return Scene(frame, settled, took_ms, began, len(faces if found is None else found))
 
     def _is_between(self) -> bool:
         """Whether this frame is one in which no faces are searched."""
@@ -224,7 +225,12 @@ def sharpness(pixels: NDArray[np.uint8]) -> float:
     The variance of the Laplacian as a focus measure: Pech-Pacheco et al. 2000, "Diatom autofocusing".
     """
     grey = pixels if pixels.shape[-1] == 1 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    contrast = float(grey.var())
+    contrast = _variance(grey)
     # Without the edge, where OpenCV mirrors the picture and a kink looks like detail.
     detail = cv2.Laplacian(grey, cv2.CV_32F)[1:-1, 1:-1]
-    return float(detail.var()) / contrast if contrast > 1 else 0.0
+    return _variance(detail) / contrast if contrast > 1 else 0.0
+
+
+def _variance(plane: NDArray[Any]) -> float:
+    deviation = float(cv2.meanStdDev(plane)[1][0, 0])  # a third of numpy's time
+    return deviation * deviation

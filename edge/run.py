@@ -6,14 +6,13 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
 import cv2
-from tqdm import tqdm
 
 from edge import __version__, config
 from edge.classifier import Classifier
@@ -37,6 +36,9 @@ from edge.trace import Trace
 from edge.track import Tracker
 from edge.views import Views
 
+if TYPE_CHECKING:  # imported when it is asked for
+    from edge.spans import Spans
+
 log = logging.getLogger("emotion_edge")
 
 SWITCH_SECONDS = 0.0005
@@ -55,6 +57,7 @@ class Wishes:
     window         show the picture until q, Esc or the close button
     record         also store the annotated picture in this file
     trace          note what was found in this file, for a replay
+    spans          note when each frame was where in this file, for Perfetto
     orders         "pause", "resume", "reload", appended to from anywhere
     systemd        that started us, if it did
     interruptible  where a stop may raise KeyboardInterrupt: not while we open, nor while we close
@@ -66,6 +69,7 @@ class Wishes:
     window: bool = False
     record: Path | None = None
     trace: Path | None = None
+    spans: Path | None = None
     orders: deque[str] = field(default_factory=deque)
     systemd: Systemd = field(default_factory=Systemd)
 
@@ -87,6 +91,7 @@ def run(wishes: Wishes) -> None:
         views = opened.enter_context(closing(Views(wishes.window, wishes.record, outlets.page)))
         perceiver = opened.enter_context(closing(_perceiver(settings, classifier, outlets.sinks, totals, trace)))
         source = open_source(settings.camera, perceiver.tell, perceiver.gap, patient=wishes.systemd.listens)
+        spans = _spans(wishes.spans, settings.governor, source.live, opened)
         pipeline = Pipeline(source, perceiver, every=not source.live)
         status = Status(settings.events.device, source.name)
         parts = Parts(source, pipeline, perceiver, status, outlets, totals, wishes.systemd, trace)
@@ -98,7 +103,7 @@ def run(wishes: Wishes) -> None:
         with wishes.interruptible():
             _log_start(settings, source, classifier)
             gc.freeze()
-            _watch(pipeline, control, stats, views, progress)
+            _watch(pipeline, control, stats, views, progress, spans)
 
 
 def one_thread_a_stage() -> None:
@@ -148,12 +153,36 @@ def _perceiver(
     return perceiver
 
 
-def _progress(length: int | None) -> "tqdm[NoReturn]":
-    """A bar with the remaining time, for a person who watches a file being read."""
-    return tqdm(total=length, unit="frame", disable=length is None or not sys.stderr.isatty())
+@contextmanager
+def _progress(length: int | None) -> Generator[Callable[[int], object], None, None]:
+    """A bar with the remaining time, for a person who watches a file being read; it is told how many frames were."""
+    if length is None or not sys.stderr.isatty():
+        yield lambda frames: None
+        return
+    from tqdm import tqdm  # 20 ms and 3 MB, which a daemon has no use for
+
+    with tqdm(total=length, unit="frame") as bar:
+        yield lambda frames: bar.update(frames - bar.n)
 
 
-def _watch(pipeline: Pipeline, control: Control, stats: Stats, views: Views, progress: "tqdm[NoReturn]") -> None:
+def _spans(file: Path | None, goals: config.Governor, live: bool, opened: ExitStack) -> "Spans | None":
+    """What notes when each frame was where, if anybody wants to know; the governor's goals hold for live sources."""
+    folder = goals.spans_folder if live else None
+    if not (file or folder):
+        return None
+    from edge.spans import Spans
+
+    return opened.enter_context(closing(Spans(file, folder, goals.max_age_ms)))
+
+
+def _watch(
+    pipeline: Pipeline,
+    control: Control,
+    stats: Stats,
+    views: Views,
+    progress: Callable[[int], object],
+    spans: "Spans | None",
+) -> None:
     """The main loop: count each scene, show it, report; and look around, also while none comes."""
     with suppress(Closed):
         while True:
@@ -164,8 +193,11 @@ def _watch(pipeline: Pipeline, control: Control, stats: Stats, views: Views, pro
             control.see(scene, now)
             if stats.add(scene, now):
                 log.info("speed %s", line(stats.report(pipeline.dropped)))
-            progress.update(scene.frame.number + 1 - progress.n)
-            if not views.show(scene, now):
+            progress(scene.frame.number + 1)
+            goes_on = views.show(scene, now)
+            if spans:
+                spans.see(scene, now, time.monotonic(), pipeline.dropped)
+            if not goes_on:
                 return
 
 

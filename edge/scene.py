@@ -23,6 +23,8 @@ class Frame:
     number       counts the source's pictures from 0; a gap is a dropped frame
     took_ms      what reading and decoding it took, milliseconds
     name         the file it came from, where that means something
+    read_at      when reading it began, seconds of time.monotonic(), where that was not at captured_at: a film's
+                 pictures are read before they are due
     """
 
     pixels: NDArray[np.uint8]
@@ -31,6 +33,7 @@ class Frame:
     number: int
     took_ms: float = 0.0
     name: str = ""
+    read_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,10 @@ class Box:
     @property
     def height(self) -> float:
         return self.bottom - self.top
+
+    @property
+    def middle(self) -> Point:
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
     @property
     def area(self) -> float:
@@ -91,6 +98,12 @@ class Face:
         box = Box(edges.left + right, edges.top + down, edges.right + right, edges.bottom + down)
         return Face(box, self.score, *((x + right, y + down) for x, y in self.points))
 
+    def scaled(self, by: float) -> "Face":
+        """The same face in a picture so many times as large."""
+        edges = self.box
+        box = Box(edges.left * by, edges.top * by, edges.right * by, edges.bottom * by)
+        return Face(box, self.score, *((x * by, y * by) for x, y in self.points))
+
     @property
     def points(self) -> tuple[Point, ...]:
         """The six key points, in the order of the fields."""
@@ -123,8 +136,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A frame and what was found in it; `took_ms` says what each step cost, in milliseconds."""
+    """A frame and what was found in it.
+
+    took_ms   what each step cost, milliseconds, in their order, one after the other
+    began_at  when the first began, seconds of time.monotonic()
+    found     faces that the detector saw; those in `readings` were confirmed to be some
+    """
 
     frame: Frame
     readings: tuple[Reading, ...]
     took_ms: Mapping[str, float] = field(default_factory=dict)
+    began_at: float = 0.0
+    found: int = 0

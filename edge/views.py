@@ -2,13 +2,15 @@
 
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edge.recording import Recording
 from edge.render import Picture, draw
 from edge.scene import Scene
 from edge.stats import Rate
-from edge.window import Window
+
+if TYPE_CHECKING:  # each is imported when it is asked for
+    from edge.recording import Recording
+    from edge.window import Window
 
 CAPTION_SECONDS = 1.0
 """The rate in the picture is that of the last stretch of so long."""
@@ -38,8 +40,8 @@ class Views:
         self._page = page
         self._rate, self._since, self._caption = Rate(), 0.0, ""
         with ExitStack() as opened:
-            self._recording = opened.enter_context(closing(Recording(record))) if record else None
-            self._window = opened.enter_context(closing(Window())) if window else None
+            self._recording = opened.enter_context(closing(_recording(record))) if record else None
+            self._window = opened.enter_context(closing(_window())) if window else None
             self._opened = opened.pop_all()
 
     def show(self, scene: Scene, published_at: float) -> bool:
@@ -65,3 +67,15 @@ class Views:
             self._caption = f"{self._rate.per_second:.1f} FPS" if self._rate.per_second else ""
             self._rate.start_over()
             self._since = now
+
+
+def _recording(path: Path) -> "Recording":
+    from edge.recording import Recording
+
+    return Recording(path)
+
+
+def _window() -> "Window":
+    from edge.window import Window
+
+    return Window()

@@ -20,12 +20,13 @@ READ_ONLY = Path("/proc/sys/kernel/ostype")
 """Not even root may write it."""
 
 PRINTS = """
-import contextlib, os, unittest.mock
-@contextlib.contextmanager
-def tqdm(**_):
-    os.write(2, b"a library prints to descriptor 2\\n")
-    yield unittest.mock.MagicMock()
+import os, sys
+def print_to_descriptor_2(event, _):
+    if event.startswith("_thread.start"):
+        os.write(2, b"a library prints to descriptor 2\\n")
+sys.addaudithook(print_to_descriptor_2)
 """
+"""A start-up module of Python's; threads are started once all files are open."""
 
 
 def complaint(done) -> str:
@@ -262,9 +263,9 @@ def test_standard_output_that_is_closed_is_said(emotion_edge):
 
 @pytest.mark.parametrize("closed", [{"stdin": 0, "stderr": 2}, {"stdin": 0, "stdout": 1, "stderr": 2}])
 def test_closed_descriptors_are_not_mistaken_for_the_event_file(closed, emotion_edge, short_clip, tmp_path):
-    """What libraries print, here the progress bar, would be in it."""
+    """What libraries print would be in it."""
     path = tmp_path / "events.jsonl"
-    (tmp_path / "tqdm.py").write_text(PRINTS)
+    (tmp_path / "sitecustomize.py").write_text(PRINTS)
 
     def close() -> None:
         for descriptor in closed.values():

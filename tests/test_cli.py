@@ -110,7 +110,7 @@ def test_models_tells_of_the_good_ones_after_a_bad_one(in_process, tmp_path):
 
 
 def test_the_demo_unpaced_tells_of_two_labels_and_of_its_speed(emotion_edge):
-    done = emotion_edge("run", "--source", "demo", "--no-pace")
+    done = emotion_edge("run", "--source", "demo", "--no-pace", "--set", "events.report_seconds=0")
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["seq"] for record in records] == list(range(1, len(records) + 1))

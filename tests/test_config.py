@@ -69,6 +69,7 @@ SET: dict[str, dict[str, object]] = {
         "longest_interval": 2,
         "idle_seconds": 3.5,
         "idle_fps": 5.5,
+        "spans_folder": "spans",
     },
     "privacy": {
         "context": "home",

@@ -2,12 +2,21 @@
 
 import gc
 import shutil
+from collections import deque
+from contextlib import ExitStack, closing
 
 import pytest
 
-from edge import control
-from edge.classifier import SHIPPED, shipped
+from edge import config, control
+from edge.classifier import SHIPPED, Classifier, shipped
 from edge.contract import read_model_file
+from edge.control import Control, Parts
+from edge.outlets import Outlets
+from edge.pipeline import Pipeline
+from edge.run import perceiver_of
+from edge.scene import Frame, Scene
+from edge.sources.demo import DemoClip
+from edge.status import Status, Totals
 from tests.daemon import daemon
 
 
@@ -61,6 +70,26 @@ def test_all_garbage_is_collected_from_time_to_time(in_process, monkeypatch, tmp
     finally:
         gc.callbacks.remove(note)
     assert collections.count(2) >= 3
+
+
+def test_frames_are_spared_while_nobody_is_there_and_may_be_there_without_a_word(tmp_path, caplog):
+    caplog.set_level("INFO")
+    settings = config.Settings(
+        events=config.Events(path=tmp_path / "events.jsonl"), governor=config.Governor(idle_seconds=1, idle_fps=5)
+    )
+    classifier, clip = Classifier.read(), DemoClip(160, 120)
+    with ExitStack() as opened:
+        perceiver = opened.enter_context(closing(perceiver_of(settings, classifier, lambda event: None)))
+        outlets = Outlets(settings, deque(), opened)
+        parts = Parts(clip, Pipeline(clip, perceiver), perceiver, Status("", clip.name), outlets, Totals())
+        control = Control(settings, classifier, parts, deque(), lambda: settings)
+        rates = []
+        for number, (at, found) in enumerate([(0, 0), (2, 0), (2.2, 1), (2.23, 0)]):
+            frame = Frame(clip.picture(number), captured_at=at, moment=at, number=number)
+            control.see(Scene(frame, (), found=found), at)
+            rates.append(clip.rate_fps)
+    assert rates == [None, 5, None, 5]
+    assert [each.message for each in caplog.records] == ["effort detect_every=1 fps=5 why='nobody is there'"]
 
 
 NO_GOOD = {

@@ -1,11 +1,15 @@
 """Governor: effort follows load, with patience; and rests while nobody is there."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from edge import config
-from edge.governor import LOOSEN_SECONDS, TIGHTEN_SECONDS, Effort, Governor, Load
+from edge.classifier import Classifier
+from edge.governor import GLANCE_FRAMES, LOOSEN_SECONDS, TIGHTEN_SECONDS, Effort, Governor, Load
+from edge.run import perceiver_of
+from edge.sources.demo import DemoClip
 
 SETTINGS = config.Governor(max_age_ms=100, max_celsius=70, longest_interval=4, idle_seconds=10, idle_fps=5)
 WELL = Load(age_ms=20, temperature_celsius=50)
@@ -85,6 +89,52 @@ def test_it_rests_while_nobody_is_there_and_wakes_with_the_first_face():
     assert governor.effort == Effort()
     assert not governor.see(0, 21.0)
     assert governor.see(0, 21.1)
+
+
+def test_what_may_be_a_face_has_all_frames_looked_at_at_once():
+    governor = Governor(SETTINGS)
+    governor.see(0, 0.0)
+    governor.see(0, 10.0)
+    assert governor.see(0, 10.2, found=1)
+    assert governor.effort == Effort(1, None, True)
+    assert governor.see(0, 10.23, found=0)
+    assert governor.effort == Effort(1, 5.0, True)
+
+
+def test_what_is_found_again_and_again_and_is_no_face_does_not_keep_it_awake():
+    governor = Governor(SETTINGS)
+    governor.see(0, 0.0)
+    governor.see(0, 10.0)
+    rates = []
+    for number in range(2 * GLANCE_FRAMES):
+        governor.see(0, 10 + number / 30, found=1)
+        rates.append(governor.effort.rate_fps)
+    assert rates == [None] * GLANCE_FRAMES + [5.0] * GLANCE_FRAMES
+    governor.see(0, 11.0, found=0)
+    governor.see(0, 11.2, found=1)
+    assert governor.effort.rate_fps is None
+    assert governor.see(1, 11.3, found=1)
+    assert governor.effort == Effort()
+
+
+def test_it_is_awake_with_the_first_frame_in_which_somebody_comes():
+    """Of the demo, in which nobody is there from 13 to 16 s; frames are counted, and time is theirs."""
+    governor, clip = Governor(replace(SETTINGS, idle_seconds=1)), DemoClip(paced=False)
+    perceive = perceiver_of(config.Settings(), Classifier.read(), lambda event: None)
+    looked_at, found = [], []
+    for frame in clip:
+        if frame.number >= 12 * 30:
+            scene = perceive(frame)
+            looked_at.append(frame.number)
+            found.append(scene.found > 0)
+            if governor.see(len(scene.readings), frame.moment, scene.found):
+                clip.rate_fps = governor.effort.rate_fps
+        if governor.effort == Effort() and frame.moment > 17:
+            break
+    rested = [number for number, after in pairwise(looked_at) if after - number == 6]
+    assert len(rested) > 5
+    came = found.index(True, looked_at.index(rested[-1]))
+    assert {after - number for number, after in pairwise(looked_at[came:])} == {1}
 
 
 def test_it_never_rests_if_told_so():

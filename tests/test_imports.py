@@ -31,6 +31,13 @@ ALLOWED = {
     "edge/track.py": {"edge.scene", "edge.config"},
 }
 """A package, or one of its modules, and what of ours it may import: these modules and all within them."""
+HEAVY = {"numpy", "cv2", "ai_edge_litert", "tflite_runtime"}
+UNASKED = {
+    *("paho", "starlette", "uvicorn", "prometheus_client", "sqlite3", "ssl", "asyncio", "http", "email"),
+    *("tqdm", "importlib.metadata", "multiprocessing", "matplotlib", "pyarrow", "edge.page", "edge.mqtt", "edge.store"),
+    *("edge.recording", "edge.window", "edge.probe", "edge.doctor"),
+}
+"""What a run without a page, a broker, a record and a screen has no use for: each takes time and memory."""
 FOREIGN = ["tensorflow", "keras", "torch", "mediapipe", "pygame"]
 
 
@@ -98,3 +105,23 @@ def test_the_device_starts_without_tensorflow_mediapipe_or_a_window(started: str
     ask = f"import sys, {started}; print([name for name in {FOREIGN!r} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"
+
+
+def loaded(*words: str) -> set[str]:
+    """The modules that a Python with these words imports, and the packages that they are in."""
+    done = subprocess.run([sys.executable, "-X", "importtime", *words], cwd=ROOT, capture_output=True, check=True)
+    said = (line.split(b"|") for line in done.stderr.splitlines() if line.startswith(b"import time:"))
+    parts = [fields[-1].strip().decode().split(".") for fields in said]
+    return {".".join(each[:depth]) for each in parts for depth in range(1, len(each) + 1)}
+
+
+def test_the_command_line_alone_loads_no_heavy_library() -> None:
+    found = loaded("-c", "import edge.cli")
+    assert "edge.cli" in found
+    assert found & (HEAVY | UNASKED) == set()
+
+
+def test_a_run_loads_only_what_it_was_asked_for() -> None:
+    found = loaded("-m", "edge", "run", "--source", "edge/assets/astronaut.jpg")
+    assert {"edge.run", "numpy", "cv2"} <= found
+    assert found & UNASKED == set()

@@ -132,7 +132,7 @@ def test_signals_in_a_row_do_not_tear_the_closing(word, events, tmp_path):
 @pytest.mark.parametrize("number", STOPS)
 def test_a_signal_while_it_starts_ends_it_at_once(number, tmp_path):
     """Imports swallow an interrupt, or say that a library is missing: so there it is none."""
-    slow = tmp_path / "tqdm.py"
+    slow = tmp_path / "cv2.py"
     slow.write_text(SWALLOWS)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     daemon = subprocess.Popen(RUN, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)

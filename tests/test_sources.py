@@ -20,7 +20,7 @@ from edge.faces import face_finder
 from edge.pipeline import Pipeline
 from edge.scene import Frame, Scene
 from edge.sources import open_source
-from edge.sources.demo import SECONDS, DemoClip
+from edge.sources.demo import ASSETS, SECONDS, DemoClip
 from edge.sources.folder import PIXELS_LIMIT, ImageFolder, read_picture, size_of
 from edge.sources.guard import Guarded
 from edge.sources.repeated import Repeated
@@ -274,6 +274,33 @@ def test_a_paced_film_is_due_at_its_moments(film):
     assert told_numbers(frames) == list(range(FILM_FRAMES))
     due = [frame.captured_at - frames[0].captured_at for frame in frames]
     assert due == pytest.approx([frame.moment for frame in frames], abs=1e-6)
+
+
+def numbers_at_changing_rates(source) -> list[int]:
+    """Of four frames, then of four while 5 a second are wanted, then of four again."""
+    frames = iter(source)
+    numbers = []
+    for source.rate_fps in (None, 5, None):
+        numbers += [frame.number for frame in islice(frames, 4)]
+    return numbers
+
+
+def test_of_a_film_fewer_frames_can_be_had_each_what_it_is(film):
+    source = VideoFile(film)
+    assert numbers_at_changing_rates(source) == [0, 1, 2, 3, 5, 7, 9, 11, 12, 13, 14, 15]
+    source.rate_fps = 5
+    assert [*told_numbers(source)] == [frame.number for frame in source] == [*range(0, FILM_FRAMES, 2)]
+
+
+def test_of_the_demo_fewer_frames_can_be_had():
+    assert numbers_at_changing_rates(DemoClip(160, 120, 10)) == [0, 1, 2, 3, 5, 7, 9, 11, 12, 13, 14, 15]
+
+
+def test_what_is_repeated_is_as_sparing_as_it_was(film):
+    assert numbers_at_changing_rates(Repeated(VideoFile(film)))[:8] == [0, 1, 2, 3, 5, 7, 9, 11]
+    pictures = Repeated(ImageFolder(ASSETS))
+    pictures.rate_fps = 4
+    assert [frame.number for frame in islice(pictures, 4)] == [0, 1, 2, 3]
 
 
 def test_without_pace_a_pipeline_sees_every_frame_of_a_film_once(film):

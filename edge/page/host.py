@@ -118,7 +118,7 @@ class Page:
         if self._child is None or now - self._pictured_at < 1 / PICTURES_A_SECOND:
             return
         self._pictured_at = now
-        self._put(self._child.pictures, _jpeg(picture))
+        self._put(self._child.pictures, jpeg(picture))
 
     def poll(self) -> None:
         """See how the process is; to be called several times a second."""
@@ -308,7 +308,8 @@ def _url(terms: Terms) -> str:
     return f"{terms.scheme}://{f'[{host}]' if ':' in host else host}:{terms.port}/"
 
 
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+def jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """An RGB picture as the page shows it, not wider or higher than WIDEST_PX."""
     height, width = picture.shape[:2]
     if (widest := max(height, width)) > WIDEST_PX:
         scale = WIDEST_PX / widest

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.scene import Frame
 from edge.sources.folder import read_picture
+from edge.sources.sparing import is_wanted
 
 Picture = NDArray[np.uint8]
 
@@ -87,8 +88,8 @@ SCRIPT = (
 PORTRAIT_PX, BORDER_PX, CAPTION_PX = 420, 16, 52
 """The portrait in a card of full size, the white around it, and the strip for the name under it."""
 
-SHRINK = 0.75
-"""Cards are kept in sizes this far apart: one drawn at half its size or less would shimmer."""
+SIZES = tuple(0.75**step for step in range(4))
+"""Heights in which cards are kept, as a Pose has them: one drawn at half its size or less would shimmer."""
 
 TILT_DEGREES, SWAY = 2.5, 0.012
 """How far a card rocks, and swings as a share of the frame's height."""
@@ -103,24 +104,31 @@ class DemoClip:
     width, height  pixels
     fps            frames a second
     paced          play it in its own time, else as fast as it is read
+    rate_fps is as Sparing says.
     """
 
     name = "demo"
 
     def __init__(self, width: int = 640, height: int = 480, fps: float = 30.0, paced: bool = True) -> None:
         self.live = paced
+        self.rate_fps: float | None = None
         self.length = round(SECONDS * fps)
         self._width, self._height, self._fps = width, height, fps
         self._unit_px = min(height, round(width * 0.75))
+        self._cards: dict[tuple[Portrait, bool, float], Picture] = {}
 
     def __iter__(self) -> Generator[Frame, None, None]:
-        started = time.monotonic()
+        started, taken = time.monotonic(), -math.inf
         for number in range(self.length):
             began = time.monotonic()
             moment = number / self._fps
+            if not is_wanted(moment - taken, self.rate_fps, self._fps):
+                continue
+            taken = moment
             pixels = self.picture(number)
             took_ms = (time.monotonic() - began) * 1000
-            yield Frame(pixels, started + moment if self.live else began, moment, number, took_ms, self.name)
+            due = started + moment if self.live else began
+            yield Frame(pixels, due, moment, number, took_ms, self.name, began)
 
     def picture(self, number: int) -> Picture:
         """Frame `number`, (height, width, 3) RGB."""
@@ -141,24 +149,23 @@ class DemoClip:
         x, y = pose.x * self._width, (pose.y + swing) * self._height
         tilt = math.sin(seconds * 1.3 + 2 * move.mirrored) * TILT_DEGREES
         height_px = pose.size * self._unit_px
-        card = min((each for each in self._cards[move.who, move.mirrored] if len(each) >= height_px), key=len)
+        card = self._card(move.who, move.mirrored, min(size for size in SIZES if size >= pose.size))
         paste(frame, card, (x, y), height_px / len(card), tilt)
 
     @cached_property
     def _background(self) -> Picture:
-        down = np.linspace(0, 1, self._height)[:, None, None]
-        across = np.linspace(0, 1, self._width)[None, :, None]
-        share = 0.65 * down + 0.35 * across
-        return (np.array(TOP_RGB) * (1 - share) + np.array(BOTTOM_RGB) * share).astype(np.uint8)
+        across = 0.35 * np.linspace(0, 1, self._width)[:, None]
+        picture = np.empty((self._height, self._width, 3), np.uint8)
+        for row, down in zip(picture, np.linspace(0, 1, self._height), strict=True):  # at once it would take 22 MB
+            share = 0.65 * down + across
+            row[:] = np.array(TOP_RGB) * (1 - share) + np.array(BOTTOM_RGB) * share
+        return picture
 
-    @cached_property
-    def _cards(self) -> dict[tuple[Portrait, bool], list[Picture]]:
-        """Each portrait and its mirror image, in sizes for every pose of the script."""
-        cards = {}
-        for who in (COLLINS, HOPPER):
-            for mirrored in (False, True):
-                cards[who, mirrored] = sizes(portrait_card(who, mirrored), self._unit_px)
-        return cards
+    def _card(self, who: Portrait, mirrored: bool, size: float) -> Picture:
+        """A portrait's card, or its mirror image's, drawn when it is first seen: all would hold up the start."""
+        if (who, mirrored, size) not in self._cards:
+            self._cards[who, mirrored, size] = resized(portrait_card(who, mirrored), size * self._unit_px)
+        return self._cards[who, mirrored, size]
 
 
 def between(start: Pose, stop: Pose, share: float) -> Pose:
@@ -185,15 +192,11 @@ def portrait_card(who: Portrait, mirrored: bool) -> Picture:
     return card
 
 
-def sizes(card: Picture, tallest_px: int) -> list[Picture]:
-    """A card from `tallest_px` down to a third of it, each SHRINK of the one before."""
-    made, height = [], float(tallest_px)
-    while height > tallest_px / 3:
-        scale = height / len(card)
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        made.append(np.asarray(cv2.resize(card, None, fx=scale, fy=scale, interpolation=how), np.uint8))
-        height *= SHRINK
-    return made
+def resized(card: Picture, height_px: float) -> Picture:
+    """A card of about this height."""
+    scale = height_px / len(card)
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(card, None, fx=scale, fy=scale, interpolation=how), np.uint8)
 
 
 def paste(frame: Picture, card: Picture, middle: tuple[float, float], scale: float, tilt: float) -> None:

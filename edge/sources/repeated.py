@@ -5,16 +5,30 @@ from dataclasses import replace
 
 from edge.scene import Frame
 from edge.sources import Source
+from edge.sources.sparing import Sparing
 
 
 class Repeated:
-    """A Source that plays another one again and again; numbers and moments go on, and it has no length."""
+    """A Source that plays another one again and again; numbers and moments go on, and it has no length.
+
+    It is as Sparing as the other.
+    """
 
     length = None
 
     def __init__(self, source: Source) -> None:
         self.name, self.live = source.name, source.live
         self._source = source
+
+    @property
+    def rate_fps(self) -> float | None:
+        """As Sparing says; none where all frames are taken in any case."""
+        return self._source.rate_fps if isinstance(self._source, Sparing) else None
+
+    @rate_fps.setter
+    def rate_fps(self, rate_fps: float | None) -> None:
+        if isinstance(self._source, Sparing):
+            self._source.rate_fps = rate_fps
 
     def __iter__(self) -> Generator[Frame, None, None]:
         number, moment = 0, 0.0

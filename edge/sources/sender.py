@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.sources import messages
 from edge.sources.ring import BUFFERS, Ring, Shape
+from edge.sources.sparing import is_wanted
 
 SIGN_SECONDS = 0.25
 """While pictures are passed over, the parent is told this often that they come."""
@@ -78,9 +79,7 @@ class Sender:
     def _is_wanted(self, captured_at: float, camera_fps: float) -> bool:
         if self._ring and not self._free:
             return False
-        # Half a frame early is in time: else one that comes a little early is missed, and the next is too late.
-        half_a_frame = 0.5 / camera_fps if camera_fps else 0.0
-        return not self._rate_fps or captured_at - self._sent_at >= 1 / self._rate_fps - half_a_frame
+        return is_wanted(captured_at - self._sent_at, self._rate_fps, camera_fps)
 
     def _send(self, camera: Camera, number: int, captured_at: float) -> None:
         if camera.decode(self._room):

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 
 from edge.errors import SourceError
 from edge.scene import Frame
+from edge.sources.sparing import is_wanted
 
 WHOLE_SHARE = 0.9
 """A film that ends before this share of its announced time was cut off; containers round, some streams are shorter."""
@@ -24,12 +26,14 @@ class VideoFile:
     """A film, turned upright if its container says so; SourceError if there is no picture in it.
 
     paced  `captured_at` is when each frame is due, counted from the first, for a Pipeline to wait; else when its
-           reading began. A machine too slow to decode in time falls behind; no frame is skipped here.
+           reading began. A machine too slow to decode in time falls behind; no frame is skipped for that.
+    rate_fps is as Sparing says.
     A film that ends long before its announced time raises SourceError, after its last frame.
     """
 
     def __init__(self, path: Path, paced: bool = True) -> None:
         self.name, self.live = path.name, paced
+        self.rate_fps: float | None = None
         self._path = path
         with self._opened() as film:
             fps = film.get(cv2.CAP_PROP_FPS)
@@ -41,18 +45,22 @@ class VideoFile:
 
     def __iter__(self) -> Generator[Frame, None, None]:
         with self._opened() as film:
-            started, number, moment = time.monotonic(), 0, -1 / self._fps
-            while True:
+            started, moment, taken = time.monotonic(), -1 / self._fps, -math.inf
+            for number in count():
                 began = time.monotonic()
-                there, pixels = film.read()
-                if not there:
+                if not film.grab():
                     break
                 moment = self._moment(film, number, moment)
+                if not is_wanted(moment - taken, self.rate_fps, self._fps):
+                    continue
+                there, pixels = film.retrieve()
+                if not there:
+                    break
+                taken = moment
                 rgb = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
                 took_ms = (time.monotonic() - began) * 1000
                 due = started + moment if self.live else began
-                yield Frame(rgb, due, moment, number, took_ms, self.name)
-                number += 1
+                yield Frame(rgb, due, moment, number, took_ms, self.name, began)
         self._check_end(number, moment + 1 / self._fps)
 
     def _moment(self, film: cv2.VideoCapture, number: int, before: float) -> float:
