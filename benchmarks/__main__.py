@@ -1,23 +1,52 @@
-"""`python -m benchmarks`: the detector, the pipeline on a clip or a camera, the daemon for long, a board; as JSON."""
+"""`python -m benchmarks`: how fast, how soon, how small; each case in a process of its own, all of it as JSON."""
 
 import argparse
 import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge import config
+from benchmarks import (
+    baseline,
+    board,
+    compare,
+    daemon,
+    detector,
+    model,
+    pipeline,
+    plot,
+    soak,
+    stage,
+    startup,
+    throttled,
+    webcam,
+)
+from benchmarks.result import Document, as_markdown
 from edge.errors import EmotionEdgeError, OutputError
+
+MEASURES: dict[str, Any] = {
+    "pipeline": pipeline,
+    "webcam": webcam,
+    "detector": detector,
+    "model": model,
+    "stage": stage,
+    "startup": startup,
+    "daemon": daemon,
+    "throttled": throttled,
+    "baseline": baseline,
+    "soak": soak,
+    "board": board,
+}
+"""Each has `options(parser)`, and `asked(given, tell)`, which measures."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 when it was measured, 2 for what the user can mend."""
     given = _parser().parse_args(argv)
     try:
-        _write(given.measure(given), given.out)
+        given.act(given)
     except EmotionEdgeError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
@@ -26,98 +55,82 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    pipeline = commands.add_parser("pipeline", help="the real threads on a clip, against the bound of their stages")
-    pipeline.add_argument("--source", default="demo", help='"demo" or a video file (default: %(default)s)')
-    pipeline.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    pipeline.add_argument("--frames", type=int, default=900, help="of the source, a round (default: %(default)s)")
-    pipeline.set_defaults(measure=_pipeline)
-    webcam = commands.add_parser("webcam", help="a live camera, alone and with the pipeline behind it")
-    webcam.add_argument("--source", default="0", help="0 or /dev/video0 (default: %(default)s)")
-    webcam.add_argument("--seconds", type=float, default=10.0, help="of each part (default: %(default)s)")
-    webcam.set_defaults(measure=_webcam)
-    detector = commands.add_parser("detector", help="what is found and believed, with faces and without")
-    detector.add_argument("--frames", type=int, default=600, help="of each film (default: %(default)s)")
-    detector.set_defaults(measure=_detector)
-    soak = commands.add_parser("soak", help="the whole daemon at full speed for long: does anything grow?")
-    soak.add_argument("--seconds", type=float, default=3600.0, help="default: %(default)s")
-    soak.set_defaults(measure=_soak)
-    board = commands.add_parser("board", help="all of a computer in five minutes, as a report to send to others")
-    board.add_argument(
-        "--out", type=Path, default=Path("report.json"), metavar="FILE.json", help="default: %(default)s"
-    )
-    board.add_argument("--rounds", type=int, default=3, help="of the pipeline (default: %(default)s)")
-    board.add_argument("--frames", type=int, default=900, help="a round (default: %(default)s)")
-    board.add_argument("--starts", type=int, default=5, help="default: %(default)s")
-    board.add_argument("--idle-seconds", type=float, default=30.0, help="default: %(default)s")
-    board.set_defaults(measure=_board)
-    for each in (pipeline, webcam, detector, soak):
-        each.add_argument(
-            "--out", type=Path, metavar="FILE.json", help="write the figures here, not to standard output"
+    commands = parser.add_subparsers(required=True, metavar="BENCHMARK")
+    for name, module in MEASURES.items():
+        about = module.__doc__.partition(": ")[2].partition("\n\n")[0].replace("\n", " ")
+        one = commands.add_parser(name, help=about.partition(":")[0].rstrip("."), description=about)
+        module.options(one)
+        one.add_argument(
+            "--out", type=Path, metavar="FILE.json", help="write the figures here, and a table beside them"
         )
-    for each in (pipeline, webcam):
-        each.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
+        one.set_defaults(act=_measure, asked=module.asked)
+    _add_readers(commands)
     return parser
 
 
-def _settings(given: argparse.Namespace) -> config.Settings:
-    settings = config.read(given.config) if given.config else config.Settings()
-    return replace(settings, camera=replace(settings.camera, source=given.source))
+def _add_readers(commands: Any) -> None:
+    show = commands.add_parser("show", help="a result as a table, and as a picture")
+    show.add_argument("result", type=Path, metavar="FILE.json")
+    show.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the cases side by side")
+    show.set_defaults(act=_show)
+    comparing = commands.add_parser("compare", help="what differs between two results by more than chance")
+    comparing.add_argument("first", type=Path, metavar="A.json")
+    comparing.add_argument("second", type=Path, metavar="B.json")
+    comparing.set_defaults(act=_compare)
+    pairing = commands.add_parser("pair", help="another checkout and this one in turn, then compared")
+    pairing.add_argument("other", type=Path, metavar="CHECKOUT", help="the other's folder; ours is B")
+    pairing.add_argument("words", nargs="+", metavar="WORD", help="a benchmark and its options, after --")
+    pairing.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    pairing.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for A.json and B.json")
+    pairing.set_defaults(act=_pair)
 
 
-def _pipeline(given: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks.pipeline import run
-
-    return run(_settings(given), given.rounds, given.frames, lambda text: print(text, file=sys.stderr))
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
-def _detector(given: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks.detector import run
-
-    return run(given.frames, lambda text: print(text, file=sys.stderr))
-
-
-def _soak(given: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks.soak import run
-
-    return run(given.seconds, lambda text: print(text, file=sys.stderr))
-
-
-def _webcam(given: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks.webcam import run
-
-    return run(_settings(given), given.seconds)
+def _measure(given: argparse.Namespace) -> None:
+    if given.out and not os.access(folder := given.out.absolute().parent, os.W_OK):  # said before, not after
+        raise OutputError(f"{folder}: no result can be written there: expected a folder that is, as --out")
+    result = given.asked(given, _tell)
+    for doubt in result["doubts"]:
+        _tell(f"doubtful: {doubt}")
+    if given.out:
+        _save(given.out, result)
+    else:
+        print(_json(result), end="")
 
 
-def _board(given: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks.board import Effort, as_markdown, run
-
-    if not os.access(folder := given.out.absolute().parent, os.W_OK):  # said before the five minutes, not after
-        raise OutputError(f"{folder}: no report can be written there: expected a folder that is, as --out")
-    effort = Effort(given.rounds, given.frames, given.starts, given.idle_seconds)
-    report = run(effort, lambda text: print(text, file=sys.stderr))
-    _save(given.out.with_suffix(".md"), as_markdown(report))
-    return report
+def _show(given: argparse.Namespace) -> None:
+    result = compare.read(given.result)
+    print(as_markdown(result), end="")
+    if given.plot:
+        plot.draw(result, given.plot)
 
 
-def _write(figures: dict[str, Any], out: Path | None) -> None:
-    for doubt in figures["doubts"]:
-        print(f"doubtful: {doubt}", file=sys.stderr)
-    for name, value in figures["summary"].items():
-        print(f"{name}: {value:.3f}", file=sys.stderr)
-    text = json.dumps(figures, indent=1) + "\n"
-    if out is None:
-        print(text, end="")
-        return
-    _save(out, text)
+def _compare(given: argparse.Namespace) -> None:
+    print(compare.as_markdown(compare.read(given.first), compare.read(given.second)), end="")
 
 
-def _save(out: Path, text: str) -> None:
-    try:
-        out.write_text(text)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot write the figures: {error.strerror}") from error
-    print(f"written: {out}", file=sys.stderr)
+def _pair(given: argparse.Namespace) -> None:
+    first, second = compare.pair(given.other, given.words, given.rounds, _tell)
+    _save(given.out / "A.json", first)
+    _save(given.out / "B.json", second)
+    print(compare.as_markdown(first, second), end="")
+
+
+def _json(result: Document) -> str:
+    return json.dumps(result, indent=1) + "\n"
+
+
+def _save(out: Path, result: Document) -> None:
+    table = board.as_markdown(result) if result["benchmark"] == "board" else as_markdown(result)
+    for path, text in ((out, _json(result)), (out.with_suffix(".md"), table)):
+        try:
+            path.write_text(text)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot write the figures: {error.strerror}") from error
+        _tell(f"written: {path}")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,20 @@
-"""Board: all that one computer can tell of itself in five minutes, as a report that its owner can send to others.
+"""Board: all that one computer can tell of itself in ten minutes, as a report that its owner can send to others.
 
-    machine        see benchmarks.machine
+    rounds         of startup, model, stage, pipeline and daemon, see those
     doctor         the checks of `emotion-edge doctor`, with the default settings; of those that could tell of you, such
                    as where files lie, the verdict alone
     before, after  temperature and throttling, around all that is measured
-    pipeline       see benchmarks.pipeline
-    summary        startup_seconds and idle_share_of_core, see benchmarks.daemon, and the figures of the pipeline
 
 No name, address, serial number or folder of yours is in it: see benchmarks.anonymous.
 """
 
-import statistics
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import argparse
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks import pipeline
+from benchmarks import daemon, machine, model, pipeline, result, stage, startup
 from benchmarks.anonymous import LEFT_OUT, names_here, without_names
-from benchmarks.daemon import first_event_seconds, idle_share
+from benchmarks.result import Document, document
 from edge import board, config, doctor
 
 TOLD_IN_FULL = {
@@ -28,41 +25,34 @@ TOLD_IN_FULL = {
 """The checks that tell of the computer; of the others, and of those to come, the report has only the verdict."""
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How long each part is measured; the defaults take about five minutes on a Raspberry Pi 4 (estimated)."""
+def run(rounds: int, frames: int, seconds: float, tell: Callable[[str], None]) -> Document:
+    """The report; EmotionEdgeError for what cannot be measured. `tell` is told how far it is.
 
-    rounds: int = 3
-    frames: int = 900
-    starts: int = 5
-    idle_seconds: float = 30.0
-
-
-def run(effort: Effort, tell: Callable[[str], None]) -> dict[str, Any]:
-    """The report; EmotionEdgeError for what cannot be measured. `tell` is told how far it is."""
+    rounds   of each part
+    frames   of a run of the pipeline
+    seconds  of a stretch of the daemon
+    """
     settings = config.Settings()
     tell("doctor looks at the computer")
     checks = doctor.document(doctor.checks(settings))
-    before = condition()
-    tell(f"start-up, {effort.starts} times")
-    startup = statistics.median(first_event_seconds() for _ in range(effort.starts))
-    tell(f"idle, {effort.idle_seconds:g} s")
-    idle = idle_share(effort.idle_seconds)
-    measured = pipeline.run(settings, effort.rounds, effort.frames, tell)
-    report = {
-        "benchmark": "board",
-        "schema": 1,
-        "machine": measured["machine"],
-        "doubts": measured["doubts"],
-        "model": measured["model"],
-        "doctor": for_strangers(checks),
-        "before": before,
-        "after": condition(),
-        "pipeline": {name: measured[name] for name in ("settings", "rounds")},
-        "summary": {"startup_seconds": startup, "idle_share_of_core": idle, **measured["summary"]},
-    }
-    without: dict[str, Any] = without_names(report, names_here())
+    facts, before = machine.facts(), condition()
+    parts = [
+        startup.run(rounds, tell),
+        model.run([settings.model.file], rounds, frames, tell),
+        stage.run(rounds, frames, tell),
+        pipeline.run(settings, ["demo"], rounds, frames, [30.0], tell),
+        daemon.run(["one face", "nobody"], rounds, seconds, tell),
+    ]
+    rounds_of_all = [_together(parts, number) for number in range(rounds)]
+    about = {each["benchmark"]: each["settings"] for each in parts}
+    told = {"doctor": for_strangers(checks), "before": before, "after": condition()}
+    without: Document = without_names(document("board", about, rounds_of_all, facts, **told), names_here())
     return without
+
+
+def _together(parts: list[Document], number: int) -> dict[str, dict[str, float]]:
+    """A round of every part; a case is named after its part."""
+    return {f"{part['benchmark']}: {case}": each for part in parts for case, each in part["rounds"][number].items()}
 
 
 def condition() -> dict[str, Any]:
@@ -81,33 +71,21 @@ def for_strangers(document: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def as_markdown(report: dict[str, Any]) -> str:
-    """A page of it: what it was measured on, the figures, and what is not well."""
-    machine, before, after = report["machine"], report["before"], report["after"]
-    facts = {
-        "board": machine["board"] or machine["processor"],
-        "system": machine["system"],
-        "cores": machine["cores"],
-        "versions": f"emotion-edge {machine['emotion_edge']}, Python {machine['python']}, {machine['interpreter']}",
-        "model": report["model"],
+def as_markdown(report: Document) -> str:
+    """A page of it: what it was measured on, what is not well, and the figures."""
+    facts, before, after = report["machine"], report["before"], report["after"]
+    told = {
+        "system": facts["system"],
         "temperature before, after": f"{_degrees(before)}, {_degrees(after)}",
         "throttling before, after": f"{_throttling(before)}; {_throttling(after)}",
     }
-    figures = {name: f"{value:.3f}" for name, value in report["summary"].items()}
-    unwell = [each for each in report["doctor"]["checks"] if each["verdict"] != "ok"]
-    lines = [
-        *("# Report of a board", "", f"`python -m benchmarks board`, {machine['date'][:10]}", ""),
-        *_table("", facts.items()),
-        *_table("figure", figures.items()),
-        *_table("not well", [(each["name"], f"{each['verdict']}: {each['found']}") for each in unwell]),
-        *(f"- doubtful: {each}" for each in report["doubts"]),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _table(title: str, rows: Iterable[tuple[str, Any]]) -> list[str]:
-    listed = [f"| {name} | {value} |".replace("\n", " ") for name, value in rows]
-    return [f"| {title} | |", "|---|---|", *listed, ""] if listed else []
+    unwell = {
+        each["name"]: f"{each['verdict']}: {each['found']}"
+        for each in report["doctor"]["checks"]
+        if each["verdict"] != "ok"
+    }
+    lines = [f"| {name} | {value} |".replace("\n", " ") for name, value in (told | unwell).items()]
+    return "\n".join(["# Report of a board", "", "| | |", "|---|---|", *lines, "", result.as_markdown(report)])
 
 
 def _degrees(told: dict[str, Any]) -> str:
@@ -116,3 +94,15 @@ def _degrees(told: dict[str, Any]) -> str:
 
 def _throttling(told: dict[str, Any]) -> str:
     return "not told" if told["throttling"] is None else ", ".join(told["throttling"]) or "none"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Those of the command line."""
+    parser.add_argument("--rounds", type=int, default=3, help="of each part (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=900, help="of a run of the pipeline (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=15.0, help="of a daemon's stretch (default: %(default)s)")
+
+
+def asked(given: argparse.Namespace, tell: Callable[[str], None]) -> Document:
+    """What the command line asks for."""
+    return run(given.rounds, given.frames, given.seconds, tell)

@@ -1,91 +1,38 @@
-"""The real threads on a clip, held against the bound that their own stages set in the same run.
+"""Pipeline: the daemon's real threads on a film, flat out and paced, held against the bound of the film's own stages.
 
-Definitions (times in milliseconds a frame; medians, so that a stolen slice of the machine raises no bound):
-
-    capture     reading or drawing one frame          detect    FaceFinder.find on it
-    classify    Reader.read, for all faces of a frame
-    L_bound     capture + detect + classify: a frame's way with nothing else to do
-    T_bound     min(1000 / max(capture, detect + classify), cores * 1000 / L_bound) frames a second: each thread has a
-                core, the slowest one sets the pace. What tracking, settling, events and the threads cost counts
-                against us.
-    steps       what the same steps took in the running pipeline, where caches are cold between paced frames
-    age         from the frame's `captured_at` to its scene in the caller's hands
-    captured = published + dropped, for every run, or the benchmark fails.
+age          from the frame's `captured_at` to its scene in the caller's hands
+jitter       p99 - p50 of the time between two scenes
+recall, ...  see benchmarks.film; a speed without them says nothing
+of_bound     throughput as a share of T_bound, ages in units of L_bound; see benchmarks.bound
+captured = published + dropped, for every run, or the benchmark fails.
 """
 
-import statistics
+import argparse
+import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from itertools import islice, pairwise
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import bound, machine
+from benchmarks.bound import WARM_UP_FRAMES, bounds, refuse_too_few
+from benchmarks.case import isolated
+from benchmarks.film import boxes, open_film, refuse_unknown, settings_of, sight
+from benchmarks.result import Document, document
+from benchmarks.sample import durations, gaps_ms
 from edge import config
-from edge.classifier import Classifier, open_classifier
-from edge.errors import EmotionEdgeError, SettingsError
-from edge.faces import face_finder
-from edge.perceive import Reader
+from edge.classifier import open_classifier
+from edge.errors import EmotionEdgeError
 from edge.pipeline import Pipeline
-from edge.run import one_thread_a_stage, perceiver_of
-from edge.scene import Scene
-from edge.sources import Source, open_source
-from edge.stats import percentile
+from edge.run import perceiver_of
+from edge.scene import Box, Scene
+from edge.sources import Source
 
-WARM_UP_FRAMES = 30
-
-
-@dataclass
-class Stages:
-    """What each raw stage took for each frame, milliseconds, measured alone on one thread."""
-
-    capture: list[float] = field(default_factory=list)
-    detect: list[float] = field(default_factory=list)
-    classify: list[float] = field(default_factory=list)
-    faces: list[int] = field(default_factory=list)
-
-    def medians(self) -> dict[str, float]:
-        """Of a frame; classify is the median of one face times the mean number of faces."""
-        each_face = [took / count for took, count in zip(self.classify, self.faces, strict=True) if count]
-        one = statistics.median(each_face) if each_face else 0.0
-        return {
-            "capture": statistics.median(self.capture),
-            "detect": statistics.median(self.detect),
-            "classify_a_face": one,
-            "classify": one * statistics.fmean(self.faces),
-        }
-
-
-def bounds(medians: dict[str, float], cores: int) -> dict[str, float]:
-    """L_bound and the sum of medians, milliseconds, and T_bound, frames a second."""
-    infer = medians["detect"] + medians["classify"]
-    whole = medians["capture"] + infer
-    return {
-        "latency_bound_ms": whole,
-        "throughput_bound_fps": min(1000 / max(medians["capture"], infer), cores * 1000 / whole),
-    }
-
-
-def measure_stages(source: Source, settings: config.Settings, classifier: Classifier, frames: int) -> Stages:
-    """Every stage alone, one after the other, on the frames that the pipeline will see."""
-    reader, stages = Reader(classifier, settings.limits, settings.model.abstain), Stages()
-    with closing(face_finder(settings.faces)) as finder:
-        for frame in islice(source, frames):
-            began = time.perf_counter()
-            faces = finder.find(frame)
-            found = time.perf_counter()
-            for face in faces:
-                reader.read(frame.pixels, face)
-            read = time.perf_counter()
-            if frame.number >= WARM_UP_FRAMES:
-                stages.capture.append(frame.took_ms)
-                stages.detect.append((found - began) * 1000)
-                stages.classify.append((read - found) * 1000)
-                stages.faces.append(len(faces))
-    _require(len(stages.capture))
-    return stages
+PACES = 30, 60, 120
+"""Frames a second of the paced runs."""
 
 
 @dataclass
@@ -95,116 +42,155 @@ class Published:
     numbers: list[int] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
     ages_ms: list[float] = field(default_factory=list)
+    seen: list[tuple[int, list[Box]]] = field(default_factory=list)
     steps_ms: dict[str, list[float]] = field(default_factory=dict)
     cpu_began_seconds: float = 0.0
 
     def add(self, scene: Scene, now: float) -> None:
-        """Count a scene that came at a time.monotonic(), seconds."""
+        """Count a scene that came at a time.monotonic(), seconds; EmotionEdgeError for a frame that came before."""
         if scene.frame.number < WARM_UP_FRAMES:
             return
         if not self.numbers:
             self.cpu_began_seconds = time.process_time()
+        elif scene.frame.number <= self.numbers[-1]:
+            raise EmotionEdgeError(f"frame {scene.frame.number} after {self.numbers[-1]}: a fault of ours")
         self.numbers.append(scene.frame.number)
         self.at.append(now)
         self.ages_ms.append((now - scene.frame.captured_at) * 1000)
+        self.seen.append((scene.frame.number, boxes(scene)))
         for step, took_ms in {"capture": scene.frame.took_ms, **scene.took_ms}.items():
             self.steps_ms.setdefault(step, []).append(took_ms)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, float]:
         """Distinct frames a second, ages, evenness and cost."""
+        refuse_too_few(len(self.numbers))
         cpu_seconds = time.process_time() - self.cpu_began_seconds
         return {
-            "fps": (len(set(self.numbers)) - 1) / (self.at[-1] - self.at[0]),
-            "frames": len(self.numbers),
-            "span_frames": self.numbers[-1] - self.numbers[0] + 1,
-            "age_ms": {f"p{q}": percentile(self.ages_ms, q) for q in (50, 95, 99)} | {"max": max(self.ages_ms)},
-            "jitter_ms": self.jitter_ms(),
-            "steps_p50_ms": {step: percentile(took, 50) for step, took in self.steps_ms.items()},
+            "fps": (len(self.numbers) - 1) / (self.at[-1] - self.at[0]),
+            "published_share": len(self.numbers) / (self.numbers[-1] - self.numbers[0] + 1),
+            **durations("age", self.ages_ms),
+            "jitter_ms": durations("gap", gaps_ms(self.at))["gap_jitter_ms"],
             "cpu_ms_a_frame": cpu_seconds * 1000 / len(self.numbers),
+            "faces": sum(len(found) for _, found in self.seen) / len(self.seen),
+            **{f"{step}_p50_ms": durations(step, took)[f"{step}_p50_ms"] for step, took in self.steps_ms.items()},
         }
 
-    def jitter_ms(self) -> float:
-        """p99 - p50 of the time between two scenes."""
-        gaps = [(after - before) * 1000 for before, after in pairwise(self.at)]
-        return percentile(gaps, 99) - percentile(gaps, 50)
+
+def measure(settings: config.Settings, name: str, frames: int, fps: float | None, cores: int) -> dict[str, float]:
+    """One run of the film, at a pace or flat out, on so many of our cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    source, truth = open_film(name, settings.camera, fps, frames)
+    published, counts = watch(source, settings, frames)
+    return {**published.figures(), **counts, **sight(published.seen, truth)}
 
 
-def measure_pipeline(source: Source, settings: config.Settings, classifier: Classifier, frames: int) -> dict[str, Any]:
-    """One run of the daemon's own threads, events counted."""
+def watch(source: Source, settings: config.Settings, frames: int) -> tuple[Published, dict[str, float]]:
+    """What the daemon's own threads make of so many frames, events counted."""
     told: Counter[str] = Counter()
-    perceiver = perceiver_of(settings, classifier, lambda event: told.update([event.type]))
     published = Published()
+    perceiver = perceiver_of(settings, open_classifier(settings.model), lambda event: told.update([event.type]))
     with closing(perceiver), Pipeline(source, perceiver, every=not source.live) as scenes:
         for scene in scenes:
             published.add(scene, time.monotonic())
             if scene.frame.number + 1 >= frames:
                 break
-    _require(len(published.numbers))
-    captured, dropped = scenes.captured, dict(scenes.dropped)
-    if captured != scenes.published + sum(dropped.values()):
-        raise EmotionEdgeError(f"captured {captured}, published {scenes.published}, dropped {dropped}: a fault of ours")
-    counts = {"captured": captured, "published": scenes.published, "dropped": dropped, "events": dict(told)}
-    return published.figures() | counts
+    return published, {**counts(scenes), "events": told.total()}
 
 
-def _require(measured: int) -> None:
-    if measured < 2:
-        raise SettingsError(
-            f"{measured} frames after {WARM_UP_FRAMES} of warm-up: take a longer clip, or more --frames"
+def counts(ended: Pipeline) -> dict[str, float]:
+    """Frames captured, published and dropped; EmotionEdgeError where one is unaccounted for."""
+    dropped = dict(ended.dropped)
+    if ended.captured != ended.published + sum(dropped.values()):
+        raise EmotionEdgeError(
+            f"captured {ended.captured}, published {ended.published}, dropped {dropped}: a fault of ours"
         )
+    lost = {f"dropped_{why}": count for why, count in dropped.items()}
+    return {"captured": ended.captured, "published": ended.published, **lost}
 
 
-def run(settings: config.Settings, rounds: int, frames: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Alternate raw stages, flat-out runs and paced runs; all rounds, and the medians over them.
+def of_bound(figures: dict[str, float], limits: dict[str, float]) -> dict[str, float]:
+    """A run's figures, and how they stand to the bound."""
+    return {
+        **figures,
+        **limits,
+        "throughput_of_bound": figures["fps"] / limits["throughput_bound_fps"],
+        **{f"age_{q}_of_bound": figures[f"age_{q}_ms"] / limits["latency_bound_ms"] for q in ("p50", "p99")},
+    }
 
-    frames  how many of the source a round takes; the clip's end comes earlier if it is shorter
-    """
-    one_thread_a_stage()
-    classifier = open_classifier(settings.model)
-    found = machine.facts()
-    unpaced = replace(settings, camera=replace(settings.camera, pace=False))
-    done, shares = [], []
+
+def film_round(
+    settings: config.Settings, name: str, frames: int, paces: Iterable[float], cores: int
+) -> dict[str, dict[str, float]]:
+    """The stages of one film, flat out on one core and on all, and each pace; each in a process of its own."""
+    stages = isolated(bound.measure, settings, name, frames)
+    done = {f"{name} stages": {**stages, **bounds(stages, cores)}}
+    for used in sorted({1, cores}):
+        figures = isolated(measure, settings, name, frames, None, used)
+        done[f"{name} flat out, {used} core{'s'[: used > 1]}"] = of_bound(figures, bounds(stages, used))
+    for pace in paces:
+        figures = isolated(measure, settings, name, frames, pace, cores)
+        done[f"{name} at {pace:g} FPS"] = of_bound(figures, bounds(stages, cores, pace))
+    return done
+
+
+def run(
+    settings: config.Settings,
+    names: list[str],
+    rounds: int,
+    frames: int,
+    paces: list[float],
+    tell: Callable[[str], None],
+) -> Document:
+    """Every film in every round."""
+    for name in names:
+        refuse_unknown(name)
+    facts, done = machine.facts(), list[dict[str, dict[str, float]]]()
     for number in range(1, rounds + 1):
-        medians = measure_stages(open_source(unpaced.camera), unpaced, classifier, frames).medians()
-        flat_out = measure_pipeline(open_source(unpaced.camera), unpaced, classifier, frames)
-        paced = measure_pipeline(open_source(settings.camera), settings, classifier, frames)
-        limits = bounds(medians, found["cores"])
-        share = ratios(limits, flat_out, paced)
-        done.append({"medians_ms": medians, **limits, "flat_out": flat_out, "paced": paced, **share})
-        shares.append(share)
-        say(
-            f"round {number}/{rounds}: bound {limits['throughput_bound_fps']:.0f} FPS, flat out {flat_out['fps']:.0f} "
-            f"({share['throughput_share']:.1%}); paced p99 age {paced['age_ms']['p99']:.1f} ms"
-        )
+        done.append({})
+        for name in names:
+            done[-1] |= (fresh := film_round(settings, name, frames, paces, facts["cores"]))
+            tell(f"round {number}/{rounds} {brief(fresh)}")
+    return document("pipeline", _settings(settings, names, frames, paces), done, facts)
+
+
+def brief(done: dict[str, dict[str, float]]) -> str:
+    """A line for who waits."""
+    runs = {case: each for case, each in done.items() if "fps" in each}
+    words = [
+        f"{case}: {each['fps']:.0f} FPS, {each['throughput_of_bound']:.0%}, p99 {each['age_p99_ms']:.1f} ms"
+        for case, each in runs.items()
+    ]
+    return "; ".join(words)
+
+
+def _settings(settings: config.Settings, names: list[str], frames: int, paces: list[float]) -> dict[str, Any]:
     return {
-        "benchmark": "pipeline",
-        "schema": 1,
-        "settings": {
-            "source": settings.camera.source,
-            "fps": settings.camera.fps,
-            "frames": frames,
-            "rounds": rounds,
-            "size": [settings.camera.width, settings.camera.height],
-            "range": settings.faces.range,
-            "backend": settings.faces.backend,
-            "warm_up_frames": WARM_UP_FRAMES,
-        },
-        "model": classifier.name,
-        "machine": found,
-        "doubts": machine.warnings(found),
-        "rounds": done,
-        "summary": {name: statistics.median(each[name] for each in shares) for name in shares[0]},
+        "films": names,
+        "frames": frames,
+        "paces_fps": paces,
+        "model": settings.model.file,
+        "range": settings.faces.range,
+        "backend": settings.faces.backend,
+        "warm_up_frames": WARM_UP_FRAMES,
+        **settings_of(settings.camera),
     }
 
 
-def ratios(limits: dict[str, float], flat_out: dict[str, Any], paced: dict[str, Any]) -> dict[str, float]:
-    """The figures that the goals speak of, from one round."""
-    return {
-        "throughput_share": flat_out["fps"] / limits["throughput_bound_fps"],
-        "flat_out_fps": flat_out["fps"],
-        "flat_out_p99_age_of_bound": flat_out["age_ms"]["p99"] / limits["latency_bound_ms"],
-        "paced_published_share": paced["frames"] / paced["span_frames"],
-        "paced_p50_age_of_bound": paced["age_ms"]["p50"] / limits["latency_bound_ms"],
-        "paced_p99_age_of_bound": paced["age_ms"]["p99"] / limits["latency_bound_ms"],
-        "paced_p99_age_of_steps": paced["age_ms"]["p99"] / sum(paced["steps_p50_ms"].values()),
-    }
+def options(parser: argparse.ArgumentParser) -> None:
+    """Those of the command line."""
+    parser.add_argument(
+        "--film",
+        action="append",
+        metavar="FILM",
+        help="demo, faces-0, faces-1, faces-3, faces-10, or a video file; may be said again (default: demo)",
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--frames", type=int, default=900, help="of the film, a run (default: %(default)s)")
+    parser.add_argument("--pace", type=float, action="append", metavar="FPS", help=f"default: {PACES}")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (TOML)")
+
+
+def asked(given: argparse.Namespace, tell: Callable[[str], None]) -> Document:
+    """What the command line asks for."""
+    settings = config.read(given.config) if given.config else config.Settings()
+    return run(settings, given.film or ["demo"], given.rounds, given.frames, given.pace or list(PACES), tell)

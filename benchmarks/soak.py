@@ -1,5 +1,6 @@
 """Soak: the real daemon at full speed for a long time; does anything grow?"""
 
+import argparse
 import json
 import re
 import statistics
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.daemon import ROOT, command
+from benchmarks.daemon import PAGED, ROOT, SPEED, command
+from benchmarks.result import Document, document
 from edge.errors import EmotionEdgeError
 
 SAMPLES = 240
@@ -36,9 +38,9 @@ class Sample:
     threads: int
 
 
-def run(seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
+def run(seconds: float, tell: Callable[[str], None]) -> Document:
     """The daemon with record and page for so long; EmotionEdgeError if it ends before, or badly."""
-    found = machine.facts()
+    facts = machine.facts()
     with tempfile.TemporaryDirectory(prefix="emotion-edge-soak-") as folder:
         log_path = Path(folder) / "log"
         with log_path.open("w") as log, _daemon(Path(folder), seconds / WINDOWS, log) as process:
@@ -48,25 +50,13 @@ def run(seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
         log_lines = log_path.read_text().splitlines()
     if code:
         raise EmotionEdgeError(f"the daemon ended with code {code}: {log_lines[-1]}")
-    summary, windows = growth(samples), _windows(log_lines)
-    return {
-        "benchmark": "soak",
-        "schema": 1,
-        "settings": {"seconds": seconds, "samples": len(samples), "warm_up_share": WARM_UP_SHARE},
-        "machine": found,
-        "doubts": machine.warnings(found),
-        "windows": windows,
-        "summary": summary,
-    }
+    parts = {f"part {number} of {WINDOWS}": each for number, each in enumerate(_windows(log_lines), 1)}
+    about = {"seconds": seconds, "samples": len(samples), "warm_up_share": WARM_UP_SHARE}
+    return document("soak", about, [{"growth": growth(samples), **parts}], facts)
 
 
 def _daemon(folder: Path, report_seconds: float, log: Any) -> "subprocess.Popen[bytes]":
-    settings = {
-        "camera.repeat": "true",
-        "events.report_seconds": f"{report_seconds:.3f}",
-        "page.address": "127.0.0.1",
-        "page.port": "0",
-    }
+    settings = {"camera.repeat": "true", "events.report_seconds": f"{report_seconds:.3f}", **PAGED}
     words = command("--source", "demo", "--no-pace", "--store", str(folder / "events.db"), settings=settings)
     return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log)
 
@@ -106,7 +96,16 @@ def growth(samples: list[Sample]) -> dict[str, float]:
 
 def _windows(log_lines: list[str]) -> list[dict[str, float]]:
     """Frames a second and ages of each part of the time, from the daemon's own log."""
-    wanted = re.compile(r"speed fps=([\d.]+) age_ms p50=([\d.]+) p95=([\d.]+) p99=([\d.]+)")
     names = "fps", "age_p50_ms", "age_p95_ms", "age_p99_ms"
-    found = filter(None, map(wanted.search, log_lines))
+    found = filter(None, map(SPEED.search, log_lines))
     return [dict(zip(names, map(float, each.groups()), strict=True)) for each in found]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Those of the command line."""
+    parser.add_argument("--seconds", type=float, default=3600.0, help="default: %(default)s")
+
+
+def asked(given: argparse.Namespace, tell: Callable[[str], None]) -> Document:
+    """What the command line asks for."""
+    return run(given.seconds, tell)

@@ -232,7 +232,7 @@ def test_no_more_than_fifteen_pictures_a_second_are_made(tmp_path: Path, monkeyp
         made.append(pixels)
         return b"picture"
 
-    monkeypatch.setattr(host, "_jpeg", jpeg)
+    monkeypatch.setattr(host, "jpeg", jpeg)
     now = 100.0
     page = Page(config.Page(address="127.0.0.1", port=0), None, SHIPPED, monotonic=lambda: now)
     try:
@@ -247,7 +247,7 @@ def test_no_more_than_fifteen_pictures_a_second_are_made(tmp_path: Path, monkeyp
 def test_a_wide_picture_is_made_smaller_and_the_worst_one_fits_the_channel() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)
     for pixels in (noise, noise[:800, :800], noise[:, :4]):
-        jpeg = host._jpeg(pixels)
+        jpeg = host.jpeg(pixels)
         height, width = pixels_of(jpeg).shape[:2]
         assert max(height, width) <= 800 and abs(width / height - pixels.shape[1] / pixels.shape[0]) < 0.01
         ours, theirs = channel()

@@ -1,0 +1,81 @@
+"""Company: what may hang on a daemon: a broker, a screen, people who watch its page."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+
+from edge.errors import EmotionEdgeError
+
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+
+SLOW_BYTES, SLOW_SECONDS = 2048, 0.5
+"""A slow watcher takes so much, then waits so long: a picture in ten seconds."""
+
+
+def program(name: str, package: str) -> str:
+    """Where it is; EmotionEdgeError if it is not installed."""
+    if found := shutil.which(name, path=PLACES):
+        return found
+    raise EmotionEdgeError(f"{name} is not installed: apt install {package}")
+
+
+@contextmanager
+def broker(folder: Path) -> Generator[int, None, None]:
+    """A mosquitto that anybody on this machine may use; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = folder / "mosquitto.conf"
+    settings.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest stderr\n")
+    command = [program("mosquitto", "mosquitto"), "-c", str(settings)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, ended(process):
+        assert process.stderr is not None
+        if not any("running" in line for line in process.stderr):
+            raise EmotionEdgeError("mosquitto did not start")
+        yield port
+
+
+@contextmanager
+def screen() -> Generator[str, None, None]:
+    """An X server without a monitor; its name for DISPLAY."""
+    read, write = os.pipe()
+    command = [program("Xvfb", "xvfb"), "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL) as process, ended(process):
+        os.close(write)
+        with open(read) as told:
+            yield f":{told.readline().strip()}"
+
+
+@contextmanager
+def watchers(port: int, count: int, slow: bool) -> Generator[None, None, None]:
+    """So many clients ask for the page's picture; those whom it turns away ask again."""
+    leave = Event()
+    with ExitStack() as opened:
+        for _ in range(count):
+            thread = Thread(target=_watch, args=(port, slow, leave))
+            thread.start()
+            opened.callback(thread.join)
+        opened.callback(leave.set)
+        yield
+
+
+def _watch(port: int, slow: bool, leave: Event) -> None:
+    while not leave.is_set():
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as wire:
+            wire.sendall(f"GET /picture HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            while not leave.is_set() and wire.recv(SLOW_BYTES if slow else 1 << 20):
+                leave.wait(SLOW_SECONDS * slow)
+        leave.wait(SLOW_SECONDS)
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> Generator[None, None, None]:
+    """Ends it at the end of the block."""
+    try:
+        yield
+    finally:
+        process.kill()
