@@ -17,7 +17,8 @@ import argparse
 import os
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import islice
@@ -100,16 +101,14 @@ def loop(look: Look, name: str, settings: config.Settings, frames: int) -> dict[
 
 def bare_loop(settings: config.Settings, name: str, frames: int, fps: float | None) -> dict[str, float]:
     """Flat out."""
-    return loop(_look(settings), name, settings, frames)
+    with _looking(settings) as look:
+        return loop(look, name, settings, frames)
 
 
 def queued_threads(settings: config.Settings, name: str, frames: int, fps: float | None) -> dict[str, float]:
     """With a queue without end, as `queue.Queue()` is."""
-    (source, truth), look, waiting = (
-        open_film(name, settings.camera, fps, frames),
-        _look(settings),
-        queue.Queue[Frame | None](),
-    )
+    source, truth = open_film(name, settings.camera, fps, frames)
+    waiting: queue.Queue[Frame | None] = queue.Queue()
     seen = Seen()
 
     def capture() -> None:
@@ -118,9 +117,10 @@ def queued_threads(settings: config.Settings, name: str, frames: int, fps: float
             waiting.put(frame)
         waiting.put(None)
 
-    Thread(target=capture).start()
-    for frame in iter(waiting.get, None):
-        seen.add(frame, look(frame))
+    with _looking(settings) as look:
+        Thread(target=capture).start()
+        for frame in iter(waiting.get, None):
+            seen.add(frame, look(frame))
     return seen.figures(truth)
 
 
@@ -129,7 +129,7 @@ def tutorial(settings: config.Settings, name: str, frames: int, fps: float | Non
     from train.networks import build
 
     cascade = cv2.CascadeClassifier(str(CASCADE))  # type: ignore[attr-defined]  # contrib's
-    network = build("mini_xception", InputSpec(), {"label": 7})
+    network = build("mini-xception", InputSpec(), {"label": 7})
 
     def look(frame: Frame) -> list[Box]:
         grey = cv2.cvtColor(frame.pixels, cv2.COLOR_RGB2GRAY)
@@ -142,17 +142,19 @@ def tutorial(settings: config.Settings, name: str, frames: int, fps: float | Non
     return loop(look, name, settings, frames)
 
 
-def _look(settings: config.Settings) -> Look:
-    finder, model = face_finder(settings.faces), open_classifier(settings.model)
-    reader = Reader(model, settings.limits, settings.model.abstain)
+@contextmanager
+def _looking(settings: config.Settings) -> Generator[Look, None, None]:
+    """Our detector and our reader, one after the other."""
+    reader = Reader(open_classifier(settings.model), settings.limits, settings.model.abstain)
+    with closing(face_finder(settings.faces)) as finder:
 
-    def look(frame: Frame) -> list[Box]:
-        faces = finder.find(frame)
-        for face in faces:
-            reader.read(frame.pixels, face)
-        return [face.box for face in faces]
+        def look(frame: Frame) -> list[Box]:
+            faces = finder.find(frame)
+            for face in faces:
+                reader.read(frame.pixels, face)
+            return [face.box for face in faces]
 
-    return look
+        yield look
 
 
 def cases(settings: config.Settings) -> dict[str, tuple[Callable[..., dict[str, float]], config.Settings]]:
