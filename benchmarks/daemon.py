@@ -24,7 +24,7 @@ import cv2
 from benchmarks import machine
 from benchmarks.case import peak_rss_mb
 from benchmarks.company import broker, ended, screen, watchers
-from benchmarks.film import CROWDS, PICTURES
+from benchmarks.film import CROWDS, PICTURES, SEED
 from benchmarks.footage import crowd
 from benchmarks.result import Document, document
 from edge.errors import EmotionEdgeError
@@ -167,7 +167,7 @@ def film(folder: Path, name: str) -> Path:
     """A crowd's pictures as a video of Motion JPEG."""
     path = folder / f"{name}.avi"
     video = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (640, 480))
-    for picture, _ in crowd(PICTURES, CROWDS[name], seed=1):
+    for picture, _ in crowd(PICTURES, CROWDS[name], SEED):
         video.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     video.release()
     return path
