@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.sample import Figures
 from edge.errors import EmotionEdgeError
+from edge.lifeline import end_with_parent
 
 
 def isolated(measure: Callable[..., Figures], *given: Any) -> dict[str, float]:
@@ -37,5 +38,6 @@ def peak_rss_mb(process: int | str = "self") -> float:
 def _measured(measure: Callable[..., Figures], given: tuple[Any, ...]) -> dict[str, float]:
     from edge.run import one_thread_a_stage
 
+    end_with_parent()
     one_thread_a_stage()
     return {**measure(*given), "peak_rss_mb": peak_rss_mb()}

@@ -202,6 +202,28 @@ def test_a_film_of_too_few_frames_is_refused_in_a_sentence() -> None:
         bound.measure(config.Settings(), "demo", 20)
 
 
+def keeps_to_the_schema(result: dict[str, Any]) -> bool:
+    schema = json.loads((ROOT / "benchmarks" / "schema.json").read_text())
+    return jsonschema_rs.validator_for(schema).is_valid(result)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("benchmarks/reference/*/*.json")), ids=lambda path: path.stem)
+def test_each_reference_keeps_to_the_schema_and_its_summary_is_that_of_its_rounds(path: Path) -> None:
+    kept = compare.read(path)
+    assert keeps_to_the_schema(kept)
+    again = merged([kept])["summary"]
+    assert again.keys() == kept["summary"].keys()
+    for case, figures in again.items():
+        assert {name: pytest.approx(told) for name, told in figures.items()} == kept["summary"][case]
+
+
+def test_what_is_no_result_does_not_keep_to_the_schema() -> None:
+    good = result([1.0, 2.0])
+    assert keeps_to_the_schema(json.loads(json.dumps(good)))
+    for name in good:
+        assert not keeps_to_the_schema({other: value for other, value in good.items() if other != name})
+
+
 def measured(tmp_path: Path, *words: str) -> dict[str, Any]:
     """The result of a short run, which keeps to the schema."""
     out = tmp_path / "result.json"
@@ -209,8 +231,7 @@ def measured(tmp_path: Path, *words: str) -> dict[str, Any]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(out.read_text())
-    schema = json.loads((ROOT / "benchmarks" / "schema.json").read_text())
-    jsonschema_rs.validator_for(schema).validate(result)
+    assert keeps_to_the_schema(result)
     assert f"`python -m benchmarks {words[0]}`" in out.with_suffix(".md").read_text()
     return result
 
