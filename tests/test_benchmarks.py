@@ -193,7 +193,7 @@ def test_no_case_meets_the_samples_or_the_memory_of_another() -> None:
 
 
 def test_a_case_that_is_killed_is_told_of_in_a_sentence() -> None:
-    with pytest.raises(EmotionEdgeError, match="its process was killed"):
+    with pytest.raises(EmotionEdgeError, match="its process ended with code -9"):
         isolated(killed)
 
 
