@@ -1,7 +1,7 @@
 """Case: one measurement in a process of its own, so that nothing of another is in its memory, caches or samples.
 
-A new interpreter is started for each (not a fork of ours), prepared as the daemon prepares itself, and ended. Its program
-is this module, too: it takes the measurement from standard input, and answers on standard output.
+A new interpreter is started for each (not a fork of ours), prepared as the daemon prepares itself, and ended. It runs
+this module, takes the measurement from standard input, and answers on standard output.
 """
 
 import os
