@@ -152,12 +152,12 @@ class SlowFinder:
 
 
 def test_a_stage_that_is_made_slow_shows_up_as_that_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bound, "face_finder", lambda faces: SlowFinder(face_finder(faces), 0.2))
+    monkeypatch.setattr(bound, "face_finder", lambda faces: SlowFinder(face_finder(faces), 0.1))
     found = bound.measure(config.Settings(), "faces-1", 34)
     limits = bound.bounds(found, cores=2)
-    assert found["detect_ms"] >= 200 > 10 * found["detect_cpu_ms"]  # it sleeps
-    assert found["capture_ms"] < 200 and found["classify_ms"] < 200
-    assert limits["throughput_bound_fps"] <= 5 and limits["latency_bound_ms"] >= 200
+    assert found["detect_ms"] >= 100 > 5 * found["detect_cpu_ms"]  # it sleeps
+    assert found["capture_ms"] < 100 and found["classify_ms"] < 100
+    assert limits["throughput_bound_fps"] <= 10 and limits["latency_bound_ms"] >= 100
 
 
 def test_a_frame_that_is_unaccounted_for_fails_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +256,6 @@ def test_the_pipeline_benchmark_measures_the_real_threads_against_their_stages(t
     [
         (["model", "--model", "emotion-8", "--readings", "20"], "emotion-8, 1 thread", "reading_p50_ms"),
         (["startup"], "first label", "seconds"),
-        (["daemon", "--case", "nobody", "--seconds", "2"], "nobody", "cpu_share_of_core"),
     ],
 )
 def test_each_benchmark_gives_a_result(tmp_path: Path, words: list[str], case: str, figure: str) -> None:
@@ -269,7 +268,7 @@ def test_each_benchmark_gives_a_result(tmp_path: Path, words: list[str], case: s
 def test_each_stage_the_throttled_daemon_and_all_its_company_give_a_result(tmp_path: Path) -> None:
     stages = measured(tmp_path, "stage", "--rounds", "1", "--times", "20")["summary"]
     assert stages["closer_look"]["stage_p50_ms"]["median"] > stages["crop"]["stage_p50_ms"]["median"] > 0
-    company = [*("one face", "record and broker", "page, one watcher", "page, fifty slow watchers", "window")]
+    company = [*("one face", "nobody", "record and broker", "page, one watcher", "page, fifty slow watchers", "window")]
     words = [word for case in company for word in ("--case", case)]
     assert set(measured(tmp_path, "daemon", *words, "--rounds", "1", "--seconds", "2")["summary"]) == set(company)
     loops = measured(tmp_path, "baseline", "--rounds", "1", "--frames", "60")["summary"]
