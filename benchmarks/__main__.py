@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from benchmarks import (
     webcam,
 )
 from benchmarks.result import Document, as_markdown
-from edge.errors import EmotionEdgeError, OutputError
+from edge.errors import EmotionEdgeError, OutputError, SettingsError
 
 MEASURES: dict[str, Any] = {
     "pipeline": pipeline,
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0 when it was measured, 2 for what the user can mend."""
     given = _parser().parse_args(argv)
     try:
+        _refuse_nothing(given)
         given.act(given)
     except EmotionEdgeError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -83,6 +85,13 @@ def _add_readers(commands: Any) -> None:
     pairing.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     pairing.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for A.json and B.json")
     pairing.set_defaults(act=_pair)
+
+
+def _refuse_nothing(given: argparse.Namespace) -> None:
+    for name, value in vars(given).items():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, int | float) and not 0 < each < math.inf:
+                raise SettingsError(f"--{name} {each:g}: expected more than 0")
 
 
 def _tell(text: str) -> None:

@@ -19,7 +19,7 @@ import queue
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -31,9 +31,9 @@ import numpy as np
 from benchmarks import machine, pipeline
 from benchmarks.bound import WARM_UP_FRAMES
 from benchmarks.case import isolated
-from benchmarks.film import Truth, open_film, refuse_unknown, settings_of, sight
+from benchmarks.film import open_film, refuse_unknown, settings_of, sight
 from benchmarks.result import Document, document
-from benchmarks.sample import durations
+from benchmarks.seen import Seen
 from edge import config
 from edge.classifier import open_classifier
 from edge.contract import InputSpec
@@ -51,38 +51,6 @@ Look = Callable[[Frame], list[Box]]
 """Finds the faces of a frame and reads each; says where they are."""
 
 
-@dataclass
-class Seen:
-    """What a loop made of its frames, after the warm-up."""
-
-    numbers: list[int] = field(default_factory=list)
-    at: list[float] = field(default_factory=list)
-    ages_ms: list[float] = field(default_factory=list)
-    boxes: list[tuple[int, list[Box]]] = field(default_factory=list)
-    cpu_began_seconds: float = 0.0
-
-    def add(self, frame: Frame, boxes: list[Box]) -> None:
-        """Count a frame that was just read."""
-        if frame.number < WARM_UP_FRAMES:
-            return
-        if not self.at:
-            self.cpu_began_seconds = time.process_time()
-        self.at.append(now := time.monotonic())
-        self.ages_ms.append((now - frame.captured_at) * 1000)
-        self.boxes.append((frame.number, boxes))
-
-    def figures(self, truth: Truth) -> dict[str, float]:
-        """As far as they are those of benchmarks.pipeline, with the same names."""
-        cpu_seconds = time.process_time() - self.cpu_began_seconds
-        return {
-            "fps": (len(self.at) - 1) / (self.at[-1] - self.at[0]),
-            **durations("age", self.ages_ms),
-            "cpu_ms_a_frame": cpu_seconds * 1000 / len(self.at),
-            "faces": sum(len(boxes) for _, boxes in self.boxes) / len(self.boxes),
-            **sight(self.boxes, truth),
-        }
-
-
 def ours(settings: config.Settings, name: str, frames: int, fps: float | None) -> dict[str, float]:
     """See benchmarks.pipeline."""
     figures = pipeline.measure(settings, name, frames, fps, len(os.sched_getaffinity(0)))
@@ -95,8 +63,8 @@ def loop(look: Look, name: str, settings: config.Settings, frames: int) -> dict[
     source, truth = open_film(name, settings.camera, None, frames)
     seen = Seen()
     for frame in islice(source, frames):
-        seen.add(frame, look(frame))
-    return seen.figures(truth)
+        seen.add(frame, look(frame), time.monotonic())
+    return {**seen.figures(), **sight(seen.boxes, truth)}
 
 
 def bare_loop(settings: config.Settings, name: str, frames: int, fps: float | None) -> dict[str, float]:
@@ -120,8 +88,8 @@ def queued_threads(settings: config.Settings, name: str, frames: int, fps: float
     with _looking(settings) as look:
         Thread(target=capture).start()
         for frame in iter(waiting.get, None):
-            seen.add(frame, look(frame))
-    return seen.figures(truth)
+            seen.add(frame, look(frame), time.monotonic())
+    return {**seen.figures(), **sight(seen.boxes, truth)}
 
 
 def tutorial(settings: config.Settings, name: str, frames: int, fps: float | None) -> dict[str, float]:
@@ -188,7 +156,7 @@ def run(settings: config.Settings, name: str, rounds: int, frames: int, tell: Ca
             measure, wanted = here[case]
             done[-1][f"{case}, too many frames"] = figures = isolated(measure, wanted, name, frames, too_fast)
             tell(f"round {number}/{rounds} {case} at {too_fast:.0f} FPS: p99 {figures['age_p99_ms']:.0f} ms")
-    about = {"film": name, "frames": frames, "faster": FASTER, "warm_up_frames": WARM_UP_FRAMES}
+    about = {"film": name, "loops": list(here), "frames": frames, "faster": FASTER, "warm_up_frames": WARM_UP_FRAMES}
     return document("baseline", about | settings_of(settings.camera), done, facts)
 
 

@@ -13,7 +13,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from benchmarks.case import ROOT
 from benchmarks.result import SCHEMA, Document, merged
 from benchmarks.sample import interval
 from edge.errors import EmotionEdgeError, SettingsError
@@ -36,19 +38,19 @@ def read(path: Path) -> Document:
 
 def refuse_unlike(first: Document, second: Document) -> None:
     """SettingsError, naming what differs, for results that say nothing about each other."""
-    sides = [
-        {"benchmark": each["benchmark"], "rounds": len(each["rounds"]), **each["settings"]} for each in (first, second)
-    ]
-    sides = [
-        side | {name: each["machine"][name] for name in ALIKE}
-        for side, each in zip(sides, (first, second), strict=True)
-    ]
-    unlike = [name for name in sides[0].keys() | sides[1].keys() if sides[0].get(name) != sides[1].get(name)]
+    ours, theirs = _circumstances(first), _circumstances(second)
+    unlike = [name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)]
     if unlike:
-        told = "; ".join(f"{name} {sides[0].get(name)!r} and {sides[1].get(name)!r}" for name in sorted(unlike))
+        told = "; ".join(f"{name} {ours.get(name)!r} and {theirs.get(name)!r}" for name in sorted(unlike))
         raise SettingsError(f"results of unlike runs: {told}: expected the same settings on the same machine")
     if len(first["rounds"]) < 2:
         raise SettingsError("one round each: expected two at least, for an interval")
+
+
+def _circumstances(result: Document) -> dict[str, Any]:
+    """What must be the same in two results."""
+    asked = {"benchmark": result["benchmark"], "rounds": len(result["rounds"]), **result["settings"]}
+    return asked | {name: result["machine"][name] for name in ALIKE}
 
 
 def ratios(first: Document, second: Document) -> Iterator[tuple[str, str, float, float, float]]:
@@ -79,7 +81,7 @@ def pair(other: Path, words: list[str], rounds: int, tell: Callable[[str], None]
     """Another checkout's (A) and our (B) `python -m benchmarks WORDS`, a round of each in turn."""
     both: tuple[list[Document], list[Document]] = ([], [])
     for number in range(1, rounds + 1):
-        for side, folder in zip(both, (other, Path(__file__).parents[1]), strict=True):
+        for side, folder in zip(both, (other, ROOT), strict=True):
             side.append(_one_round(folder, words))
         tell(f"round {number}/{rounds} of both")
     return merged(both[0]), merged(both[1])

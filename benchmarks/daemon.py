@@ -22,14 +22,12 @@ from threading import Timer
 import cv2
 
 from benchmarks import machine
-from benchmarks.case import peak_rss_mb
+from benchmarks.case import ROOT, peak_rss_mb
 from benchmarks.company import broker, ended, screen, watchers
 from benchmarks.film import CROWDS, PICTURES, SEED
 from benchmarks.footage import crowd
 from benchmarks.result import Document, document
 from edge.errors import EmotionEdgeError
-
-ROOT = Path(__file__).parents[1]
 
 FPS = 30
 

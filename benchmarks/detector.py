@@ -116,17 +116,15 @@ def run(finders: list[str], names: list[str], rounds: int, frames: int, tell: Ca
                 case = f"{finder} {name}"
                 done[-1][case] = figures = isolated(measure, FINDERS[finder], name, frames)
                 tell(f"{case}: {figures['believed']:.2f} believed, {figures['find_p50_ms']:.2f} ms")
-            done[-1][f"{finder} faceless"] = _faceless(
-                [done[-1][f"{finder} {name}"] for name in names if _is_faceless(name)]
-            )
+            if faceless := [done[-1][f"{finder} {name}"] for name in names if _is_faceless(name)]:
+                done[-1][f"{finder} faceless"] = _mean(faceless)
     about: dict[str, Any] = {"finders": finders, "films": names, "frames": frames, "fps": FPS}
     return document("detector", about, done, facts)
 
 
-def _faceless(films: list[dict[str, float]]) -> dict[str, float]:
-    """The mean over all films without a face."""
+def _mean(films: list[dict[str, float]]) -> dict[str, float]:
     wanted = "found", "believed", "readings_percent"
-    return {name: sum(each[name] for each in films) / max(1, len(films)) for name in wanted}
+    return {name: sum(each[name] for each in films) / len(films) for name in wanted}
 
 
 def _is_faceless(name: str) -> bool:

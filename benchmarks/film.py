@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.footage import crowd
 from edge import config
 from edge.errors import SettingsError
-from edge.scene import Box, Frame, Scene
+from edge.scene import Box, Frame
 from edge.sources import Source, open_source
 
 CROWDS = {f"faces-{people}": people for people in (0, 1, 3, 10)}
@@ -95,11 +95,6 @@ def sight(seen: Iterable[tuple[int, Sequence[Box]]], truth: Truth) -> dict[str, 
         wrong += sum(all(box.iou(face) < SAME_IOU for face in true) for box in boxes)
     told = {"false_boxes_a_frame": wrong / frames}
     return told | ({"recall": found / faces} if faces else {})
-
-
-def boxes(scene: Scene) -> list[Box]:
-    """Where the scene has faces."""
-    return [each.face.box for each in scene.readings]
 
 
 def settings_of(camera: config.Camera) -> dict[str, Any]:

@@ -13,66 +13,49 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks import bound, machine
-from benchmarks.bound import WARM_UP_FRAMES, bounds, refuse_too_few
+from benchmarks.bound import WARM_UP_FRAMES, bounds
 from benchmarks.case import isolated
-from benchmarks.film import boxes, open_film, refuse_unknown, settings_of, sight
+from benchmarks.film import open_film, refuse_unknown, settings_of, sight
 from benchmarks.result import Document, document
 from benchmarks.sample import durations, gaps_ms
+from benchmarks.seen import Seen
 from edge import config
 from edge.classifier import open_classifier
 from edge.errors import EmotionEdgeError
 from edge.pipeline import Pipeline
 from edge.run import perceiver_of
-from edge.scene import Box, Scene
+from edge.scene import Scene
 from edge.sources import Source
+from edge.stats import percentile
 
 PACES = 30, 60, 120
 """Frames a second of the paced runs."""
 
 
 @dataclass
-class Published:
+class Published(Seen):
     """What the caller of a Pipeline got, after the warm-up."""
 
-    numbers: list[int] = field(default_factory=list)
-    at: list[float] = field(default_factory=list)
-    ages_ms: list[float] = field(default_factory=list)
-    seen: list[tuple[int, list[Box]]] = field(default_factory=list)
     steps_ms: dict[str, list[float]] = field(default_factory=dict)
-    cpu_began_seconds: float = 0.0
 
-    def add(self, scene: Scene, now: float) -> None:
-        """Count a scene that came at a time.monotonic(), seconds; EmotionEdgeError for a frame that came before."""
-        if scene.frame.number < WARM_UP_FRAMES:
-            return
-        if not self.numbers:
-            self.cpu_began_seconds = time.process_time()
-        elif scene.frame.number <= self.numbers[-1]:
-            raise EmotionEdgeError(f"frame {scene.frame.number} after {self.numbers[-1]}: a fault of ours")
-        self.numbers.append(scene.frame.number)
-        self.at.append(now)
-        self.ages_ms.append((now - scene.frame.captured_at) * 1000)
-        self.seen.append((scene.frame.number, boxes(scene)))
-        for step, took_ms in {"capture": scene.frame.took_ms, **scene.took_ms}.items():
-            self.steps_ms.setdefault(step, []).append(took_ms)
+    def add_scene(self, scene: Scene, now: float) -> None:
+        """As `add`, with the scene's faces and steps."""
+        if self.add(scene.frame, [each.face.box for each in scene.readings], now):
+            for step, took_ms in {"capture": scene.frame.took_ms, **scene.took_ms}.items():
+                self.steps_ms.setdefault(step, []).append(took_ms)
 
     def figures(self) -> dict[str, float]:
-        """Distinct frames a second, ages, evenness and cost."""
-        refuse_too_few(len(self.numbers))
-        cpu_seconds = time.process_time() - self.cpu_began_seconds
+        """Those of Seen, evenness, and the steps' medians."""
         return {
-            "fps": (len(self.numbers) - 1) / (self.at[-1] - self.at[0]),
+            **super().figures(),
             "published_share": len(self.numbers) / (self.numbers[-1] - self.numbers[0] + 1),
-            **durations("age", self.ages_ms),
             "jitter_ms": durations("gap", gaps_ms(self.at))["gap_jitter_ms"],
-            "cpu_ms_a_frame": cpu_seconds * 1000 / len(self.numbers),
-            "faces": sum(len(found) for _, found in self.seen) / len(self.seen),
-            **{f"{step}_p50_ms": durations(step, took)[f"{step}_p50_ms"] for step, took in self.steps_ms.items()},
+            **{f"{step}_p50_ms": percentile(took, 50) for step, took in self.steps_ms.items()},
         }
 
 
@@ -81,7 +64,7 @@ def measure(settings: config.Settings, name: str, frames: int, fps: float | None
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     source, truth = open_film(name, settings.camera, fps, frames)
     published, counts = watch(source, settings, frames)
-    return {**published.figures(), **counts, **sight(published.seen, truth)}
+    return {**published.figures(), **counts, **sight(published.boxes, truth)}
 
 
 def watch(source: Source, settings: config.Settings, frames: int) -> tuple[Published, dict[str, float]]:
@@ -91,7 +74,7 @@ def watch(source: Source, settings: config.Settings, frames: int) -> tuple[Publi
     perceiver = perceiver_of(settings, open_classifier(settings.model), lambda event: told.update([event.type]))
     with closing(perceiver), Pipeline(source, perceiver, every=not source.live) as scenes:
         for scene in scenes:
-            published.add(scene, time.monotonic())
+            published.add_scene(scene, time.monotonic())
             if scene.frame.number + 1 >= frames:
                 break
     return published, {**counts(scenes), "events": told.total()}
@@ -168,9 +151,7 @@ def _settings(settings: config.Settings, names: list[str], frames: int, paces: l
         "films": names,
         "frames": frames,
         "paces_fps": paces,
-        "model": settings.model.file,
-        "range": settings.faces.range,
-        "backend": settings.faces.backend,
+        **{table: asdict(getattr(settings, table)) for table in ("model", "faces", "limits", "track")},
         "warm_up_frames": WARM_UP_FRAMES,
         **settings_of(settings.camera),
     }

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.daemon import PAGED, ROOT, SPEED, command
+from benchmarks.case import ROOT
+from benchmarks.daemon import PAGED, SPEED, command
 from benchmarks.result import Document, document
 from edge.errors import EmotionEdgeError
 

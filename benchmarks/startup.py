@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 
 from benchmarks import machine
+from benchmarks.case import ROOT
 from benchmarks.company import ended
-from benchmarks.daemon import PATIENCE_SECONDS, ROOT, command, limited
+from benchmarks.daemon import PATIENCE_SECONDS, command, limited
 from benchmarks.result import Document, document
 from edge.errors import EmotionEdgeError
 
 AT_ONCE = {"track.confirm_frames": "1", "events.smooth_seconds": "0", "events.dwell_seconds": "0"}
 """Settings with which a face is an event in its first picture."""
-
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 """With the modules compiled, as an installed package has them."""

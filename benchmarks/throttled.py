@@ -54,7 +54,10 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Those of the command line."""
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument(
-        "--cores", type=float, default=os.cpu_count(), help="that are the whole (default: all, %(default)s)"
+        "--cores",
+        type=float,
+        default=len(os.sched_getaffinity(0)),
+        help="that are the whole (default: all, %(default)s)",
     )
     parser.add_argument("--seconds", type=float, default=15.0, help="each stretch (default: %(default)s)")
 

@@ -97,22 +97,22 @@ def test_a_stage_of_no_face_counts_with_its_share_of_the_frames() -> None:
 def test_frames_a_second_are_exact_on_exact_stamps() -> None:
     published = Published()
     for number, at in [(30, 0.0), (31, 0.1), (32, 0.2), (34, 0.4)]:
-        published.add(scene(number), at)
+        published.add_scene(scene(number), at)
     figures = published.figures()
     assert figures["fps"] == pytest.approx(7.5) and figures["published_share"] == 0.8
 
 
 def test_a_repeated_frame_is_refused() -> None:
     published = Published()
-    published.add(scene(31), 0.1)
+    published.add_scene(scene(31), 0.1)
     with pytest.raises(EmotionEdgeError, match="frame 31 after 31"):
-        published.add(scene(31), 0.2)
+        published.add_scene(scene(31), 0.2)
 
 
 def test_the_age_counts_from_the_capture_and_the_warm_up_counts_nothing() -> None:
     published = Published()
     for number in range(40):
-        published.add(scene(number, captured_at=float(number)), number + (9.0 if number < 30 else 0.25))
+        published.add_scene(scene(number, captured_at=float(number)), number + (9.0 if number < 30 else 0.25))
     figures = published.figures()
     assert (len(published.numbers), figures["age_max_ms"], figures["jitter_ms"]) == (10, 250.0, 0)
 
@@ -240,6 +240,7 @@ def test_the_pipeline_benchmark_measures_the_real_threads_against_their_stages(t
     result = measured(tmp_path, "pipeline", "--film", "faces-1", "--rounds", "1", "--frames", "45", "--pace", "60")
     (only,) = result["rounds"]
     stages, *runs = only.values()
+    assert result["settings"]["model"]["threads"] == 1  # or results of other threads would be compared with it
     names = list(only)
     assert names[0] == "faces-1 stages" and names[-1] == "faces-1 at 60 FPS"
     for run in runs:
@@ -316,6 +317,8 @@ def test_the_detector_benchmark_knows_films_with_faces_from_those_without(tmp_pa
     summary = measured(tmp_path, "detector", *words)["summary"]
     assert summary["litert auto demo"]["believed"]["median"] > 0.5
     assert summary["litert auto faceless"]["readings_percent"]["median"] == 0
+    alone = measured(tmp_path, "detector", "--finder", "litert short", "--film", "demo", "--frames", "40")
+    assert set(alone["summary"]) == {"litert short demo"}  # nothing is said of films that were not shown
 
 
 # What is compared
@@ -383,6 +386,8 @@ def test_a_result_is_shown_as_a_table_and_as_a_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["model", "--rounds", "0"], "--rounds 0: expected more than 0"),
+        (["pipeline", "--pace", "30", "--pace", "-1"], "--pace -1: expected more than 0"),
         (["webcam", "--source", "/dev/video99"], "no camera at /dev/video99"),
         (["pipeline", "--film", "nothing.mp4"], "no source 'nothing.mp4'"),
         (["pipeline", "--film", "faces-7"], "no film 'faces-7': expected faces-0, faces-1"),
