@@ -120,6 +120,7 @@ def _looking(settings: config.Settings) -> Generator[Look, None, None]:
             faces = finder.find(frame)
             for face in faces:
                 reader.read(frame.pixels, face)
+            finder.look_around(frame)
             return [face.box for face in faces]
 
         yield look

@@ -49,6 +49,7 @@ class Sight:
     believed: list[tuple[int, list[Box]]] = field(default_factory=list)
     find: Clock = field(default_factory=Clock)
     look: Clock = field(default_factory=Clock)
+    around: Clock = field(default_factory=Clock)
 
     def figures(self, truth: Truth) -> dict[str, float]:
         """After the warm-up."""
@@ -62,6 +63,7 @@ class Sight:
             **sight(believed, truth),
             **durations("find", find_ms),
             "find_cpu_ms": sum(self.find.cpu_ms[WARM_UP_FRAMES:]) / frames,
+            "around_cpu_ms": sum(self.around.cpu_ms[WARM_UP_FRAMES:]) / frames,
             "looks": len(self.look.wall_ms),
             "look_ms": sum(self.look.wall_ms) / max(1, len(self.look.wall_ms)),
         }
@@ -94,6 +96,9 @@ def watch(film: Iterable[Frame], settings: config.Faces) -> Sight:
             faces = finder.find(frame)
             seen.find.stop()
             tracks = tracker.update(faces, frame.number / FPS, is_face).seen
+            seen.around.start()
+            finder.look_around(frame)
+            seen.around.stop()
             seen.found.append(len(faces))
             seen.believed.append((frame.number, [each.face.box for each in tracks if each.confirmed]))
     return seen

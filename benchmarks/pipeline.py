@@ -72,7 +72,8 @@ def watch(source: Source, settings: config.Settings, frames: int) -> tuple[Publi
     told: Counter[str] = Counter()
     published = Published()
     perceiver = perceiver_of(settings, open_classifier(settings.model), lambda event: told.update([event.type]))
-    with closing(perceiver), Pipeline(source, perceiver, every=not source.live) as scenes:
+    every, after = not source.live, perceiver.look_around
+    with closing(perceiver), Pipeline(source, perceiver, every, after) as scenes:
         for scene in scenes:
             published.add_scene(scene, time.monotonic())
             if scene.frame.number + 1 >= frames:

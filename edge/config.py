@@ -255,6 +255,8 @@ class Governor:
     """How warm the board may be; a Raspberry Pi throttles itself at 80."""
     longest_interval: int = 4
     """Faces are searched at least in every so many frames; 1 is always in all of them."""
+    slow_fps: float = 10.0
+    """If that is still too much, so many frames a second are looked at; 0 is never fewer than there are."""
     idle_seconds: float = 10.0
     """After so long without a face, fewer frames are looked at; 0 is never."""
     idle_fps: float = 10.0
@@ -267,6 +269,7 @@ class Governor:
         _within("governor", "max_age_ms", self.max_age_ms, 1, 60000)
         _within("governor", "max_celsius", self.max_celsius, 1, 150)
         _within("governor", "longest_interval", self.longest_interval, 1, 64)
+        _within("governor", "slow_fps", self.slow_fps, 0, 1000)
         _within("governor", "idle_seconds", self.idle_seconds, 0, 86400)
         _within("governor", "idle_fps", self.idle_fps, 0.1, 1000)
 

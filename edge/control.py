@@ -193,7 +193,7 @@ class Control:
         effort, before, self._effort = self._governor.effort, self._effort, self._governor.effort
         if isinstance(self._parts.source, Sparing):
             self._parts.source.rate_fps = effort.rate_fps
-        if replace(effort, rate_fps=before.rate_fps) == before:
+        if effort == before or (effort.idle and replace(effort, rate_fps=before.rate_fps) == before):
             return  # a second look at what may be somebody is not worth a word
         self._parts.perceiver.detect_every(effort.detect_every)
         rate = f"{effort.rate_fps:g}" if effort.rate_fps else "all"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge import config
 
@@ -54,14 +54,16 @@ class Load:
 class Governor:
     """Decides on the effort; `reason` says why it is as it is.
 
-    Load: while the age, the temperature or the board says that it is too much for TIGHTEN_SECONDS, faces are searched
-    half as often, at most every `longest_interval` frames; after LOOSEN_SECONDS with room, twice as often again.
+    Load: while the age, the temperature or the board says that it is too much for TIGHTEN_SECONDS, it goes a step down:
+    faces are searched half as often, at last every `longest_interval` frames, and then `slow_fps` frames a second are
+    taken; after LOOSEN_SECONDS with room, a step up.
     Idle: after `idle_seconds` without a face, `idle_fps` frames a second are enough, until there may be one.
     """
 
     def __init__(self, settings: config.Governor) -> None:
         self._settings = settings
-        self._interval, self.reason = 1, "all goals are met"
+        self._steps = steps(settings)
+        self._step, self.reason = 0, "all goals are met"
         self._face_at = self._pressed_at = self._eased_at = math.inf
         self._idle, self._glances = False, 0
 
@@ -69,7 +71,9 @@ class Governor:
     def effort(self) -> Effort:
         """What is to be done now."""
         rests = self._idle and not 0 < self._glances <= GLANCE_FRAMES
-        return Effort(self._interval, self._settings.idle_fps if rests else None, self._idle)
+        under_load = self._steps[self._step]
+        rates = [rate for rate in (under_load.rate_fps, self._settings.idle_fps if rests else None) if rate]
+        return replace(under_load, rate_fps=min(rates, default=None), idle=self._idle)
 
     def see(self, faces: int, now: float, found: int = 0) -> bool:
         """A scene with so many faces was published; whether the effort is another than before.
@@ -88,15 +92,15 @@ class Governor:
         trouble = self._trouble(load)
         self._pressed_at = min(self._pressed_at, now) if trouble else math.inf
         self._eased_at = min(self._eased_at, now) if not trouble and self._has_room(load) else math.inf
-        before = self._interval
+        before = self._step
         if now - self._pressed_at >= TIGHTEN_SECONDS:
-            self._set(min(2 * before, self._settings.longest_interval), trouble)
+            self._go(min(before + 1, len(self._steps) - 1), trouble)
         elif now - self._eased_at >= LOOSEN_SECONDS:
-            self._set(max(before // 2, 1), "all goals are met")
-        return self._interval != before
+            self._go(max(before - 1, 0), "all goals are met")
+        return self._step != before
 
-    def _set(self, interval: int, reason: str) -> None:
-        self._interval, self.reason = interval, reason
+    def _go(self, step: int, reason: str) -> None:
+        self._step, self.reason = step, reason
         self._pressed_at = self._eased_at = math.inf  # a step needs its time to show
 
     def _trouble(self, load: Load) -> str:
@@ -111,3 +115,12 @@ class Governor:
     def _has_room(self, load: Load) -> bool:
         cool = (load.temperature_celsius or 0) <= self._settings.max_celsius - COOLER_CELSIUS
         return cool and load.age_ms <= EASY * self._settings.max_age_ms
+
+
+def steps(settings: config.Governor) -> Sequence[Effort]:
+    """From all work to the least that the settings allow."""
+    interval, found = 1, [Effort()]
+    while interval < settings.longest_interval:
+        interval = min(2 * interval, settings.longest_interval)
+        found.append(Effort(interval))
+    return [*found, Effort(interval, settings.slow_fps)] if settings.slow_fps else found

@@ -68,7 +68,8 @@ class Reader:
 
 
 class Perceiver:
-    """The step of the infer thread: `perceiver(frame)` gives a Scene, and hands each event on before it returns.
+    """The step of the infer thread: `perceiver(frame)` gives a Scene, and hands each event on before it returns;
+    `look_around(frame)`, which may come after it, finds those whose faces are small.
 
     tell   is called with each event, in their order; it must return at once
     note   is called after each thing that happened: see Happening
@@ -98,6 +99,11 @@ class Perceiver:
             scene = self._perceive(frame)
             self._note(frame)
             return scene
+
+    def look_around(self, frame: Frame) -> None:
+        """When the frame's scene was handed on: what the detector does for the next ones."""
+        with self._between_frames:
+            self._finder.look_around(frame)
 
     @property
     def model(self) -> str:

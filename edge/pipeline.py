@@ -43,11 +43,18 @@ class Stoppable(Protocol):
         """From any thread: have the iteration that was made last end soon. Takes no lock, as Slot does not."""
 
 
-def pump(source: Generator[T, None, None], step: Callable[[T], U], out: Slot[U]) -> None:
-    """Feed `out` until `source` ends, `step` fails or the reader of `out` has gone; then both are closed."""
+def nothing(_: object) -> None:
+    """What is done when nothing is."""
+
+
+def pump(
+    source: Generator[T, None, None], step: Callable[[T], U], out: Slot[U], after: Callable[[T], None] = nothing
+) -> None:
+    """Feed `out` until `source` ends, a step fails or the reader of `out` has gone; then both are closed."""
     with closing(source), out:
         for item in source:
             out.put(step(item))
+            after(item)
 
 
 class Pipeline:
@@ -59,14 +66,21 @@ class Pipeline:
     source    opened, read and closed on the capture thread; told to stop, if it is Stoppable, when the block is left;
               a frame whose `captured_at` is still to come is held back until then, which paces a film
     perceive  called with one frame at a time, on the infer thread
+    after     called there with the same frame, once its scene was handed on; may use the time until the next one
     every     lose nothing: capture waits for inference, and inference for the caller; else the newest wins
 
     An error of a stage stops the others and is raised in the caller, after the scenes before it, with its traceback.
     Leaving the block stops everything, and waits for it, at most LEAVE_SECONDS.
     """
 
-    def __init__(self, source: Frames, perceive: Callable[[Frame], Scene], every: bool = False) -> None:
-        self._source, self._perceive = source, perceive
+    def __init__(
+        self,
+        source: Frames,
+        perceive: Callable[[Frame], Scene],
+        every: bool = False,
+        after: Callable[[Frame], None] = nothing,
+    ) -> None:
+        self._source, self._perceive, self._after = source, perceive, after
         self._frames: Slot[Frame] = Slot(every)
         self._scenes: Slot[Scene] = Slot(every)
         self._capture = Thread(target=self._work, args=(self._capture_frames,), name="capture", daemon=True)
@@ -169,7 +183,7 @@ class Pipeline:
         pump(self._iteration, self._when_due, self._frames)
 
     def _infer_scenes(self) -> None:
-        pump(iter(self._frames), self._perceive, self._scenes)
+        pump(iter(self._frames), self._perceive, self._scenes, self._after)
 
     def _when_due(self, frame: Frame) -> Frame:
         while not self._frames.closed and (early := frame.captured_at - time.monotonic()) > 0:

@@ -118,6 +118,9 @@ class Tape:
         """As a FaceFinder."""
         return all(answer for box, answer in self._line.get("is_face", ()) if Box(*box) == face.box)
 
+    def look_around(self, _: Frame) -> None:
+        """As a FaceFinder."""
+
     def read(self, _: NDArray[np.uint8], face: Face, track: int = 0) -> Reading:
         """As a FaceReader."""
         for of, label, confidence, scores, reason in self._line.get("read", ()):

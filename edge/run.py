@@ -92,7 +92,7 @@ def run(wishes: Wishes) -> None:
         perceiver = opened.enter_context(closing(_perceiver(settings, classifier, outlets.sinks, totals, trace)))
         source = open_source(settings.camera, perceiver.tell, perceiver.gap, patient=wishes.systemd.listens)
         spans = _spans(wishes.spans, settings.governor, source.live, opened)
-        pipeline = Pipeline(source, perceiver, every=not source.live)
+        pipeline = Pipeline(source, perceiver, every=not source.live, after=perceiver.look_around)
         status = Status(settings.events.device, source.name)
         parts = Parts(source, pipeline, perceiver, status, outlets, totals, wishes.systemd, trace)
         control = Control(settings, classifier, parts, wishes.orders, wishes.read, wishes.watched)

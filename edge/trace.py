@@ -121,7 +121,7 @@ class Trace:
 class _Finder:
     def __init__(self, real: FaceFinder, trace: Trace) -> None:
         self._real, self._trace = real, trace
-        self.close = real.close
+        self.close, self.look_around = real.close, real.look_around
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
         faces = self._real.find(frame)

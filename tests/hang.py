@@ -29,6 +29,9 @@ class Hanging:
     def is_face(self, frame: Frame, face: Face) -> bool:
         return self._finder.is_face(frame, face)
 
+    def look_around(self, frame: Frame) -> None:
+        self._finder.look_around(frame)
+
     def close(self) -> None:
         self._finder.close()
 

@@ -144,7 +144,7 @@ class SlowFinder:
 
     def __init__(self, real: FaceFinder, seconds: float) -> None:
         self._real, self._seconds = real, seconds
-        self.close, self.is_face = real.close, real.is_face
+        self.close, self.is_face, self.look_around = real.close, real.is_face, real.look_around
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
         time.sleep(self._seconds)

@@ -67,6 +67,7 @@ SET: dict[str, dict[str, object]] = {
         "max_age_ms": 99.5,
         "max_celsius": 70.5,
         "longest_interval": 2,
+        "slow_fps": 7.5,
         "idle_seconds": 3.5,
         "idle_fps": 5.5,
         "spans_folder": "spans",
@@ -236,6 +237,7 @@ BOUNDS = [
     ("governor", "max_age_ms", 1, 60000),
     ("governor", "max_celsius", 1, 150),
     ("governor", "longest_interval", 1, 64),
+    ("governor", "slow_fps", 0, 1000),
     ("governor", "idle_seconds", 0, 86400),
     ("governor", "idle_fps", 0.1, 1000),
 ]

@@ -11,7 +11,7 @@ from edge.governor import GLANCE_FRAMES, LOOSEN_SECONDS, TIGHTEN_SECONDS, Effort
 from edge.run import perceiver_of
 from edge.sources.demo import DemoClip
 
-SETTINGS = config.Governor(max_age_ms=100, max_celsius=70, longest_interval=4, idle_seconds=10, idle_fps=5)
+SETTINGS = config.Governor(max_age_ms=100, max_celsius=70, longest_interval=4, slow_fps=0, idle_seconds=10, idle_fps=5)
 WELL = Load(age_ms=20, temperature_celsius=50)
 TROUBLES = {
     "age 101 ms is above 100": Load(101),
@@ -77,6 +77,25 @@ def test_a_board_that_tells_no_temperature_is_governed_by_its_age():
 
 def test_an_interval_that_is_limited_to_one_never_grows():
     assert set(weighed(Governor(replace(SETTINGS, longest_interval=1)), Load(999), 0, 50)) == {1}
+
+
+def test_when_searching_seldom_is_not_enough_fewer_frames_are_taken_and_that_comes_back_first():
+    governor = Governor(replace(SETTINGS, longest_interval=3, slow_fps=8))
+    weighed(governor, Load(20, 71), 0, 20)
+    assert governor.effort == Effort(3, 8)
+    weighed(governor, WELL, 20, 1 + int(LOOSEN_SECONDS))
+    assert governor.effort == Effort(3)
+
+
+@pytest.mark.parametrize(("slow_fps", "least"), [(8, 5), (2, 2)])
+def test_while_nobody_is_there_the_lower_rate_counts(slow_fps, least):
+    governor = Governor(replace(SETTINGS, slow_fps=slow_fps))
+    governor.see(0, 0)
+    weighed(governor, Load(101), 0, 20)
+    governor.see(0, 20)
+    assert governor.effort == Effort(4, least, True)
+    governor.see(1, 21)
+    assert governor.effort == Effort(4, slow_fps)
 
 
 def test_it_rests_while_nobody_is_there_and_wakes_with_the_first_face():

@@ -88,6 +88,30 @@ def test_no_stage_works_ahead_of_the_next_when_every_frame_is_asked_for():
     assert max(ahead) <= 1  # the next one, which is not yet handed over
 
 
+def test_what_is_done_after_a_frame_is_done_when_its_scene_was_handed_on():
+    order = []
+
+    def perceive(frame):
+        order.append(("perceive", frame.number))
+        return see_nothing(frame)
+
+    with Pipeline(
+        Frames(50), perceive, every=True, after=lambda seen: order.append((seen.number, scenes.published))
+    ) as scenes:
+        assert numbers(scenes) == list(range(50))
+    assert order == [each for number in range(50) for each in (("perceive", number), (number, number + 1))]
+
+
+def test_an_error_in_what_is_done_after_a_frame_reaches_the_caller_and_loses_nothing():
+    def after(frame):
+        raise OSError(f"after {frame.number}")
+
+    scenes = Pipeline(Frames(5), see_nothing, every=True, after=after)
+    with pytest.raises(OSError, match="after 0"), scenes:
+        assert numbers(scenes) == [0]
+    assert accounted(scenes) and scenes.published == 1
+
+
 class Counting(Frames):
     """Knows the number of the last frame that it gave."""
 

@@ -45,8 +45,10 @@ def watched(pictures: Iterable[np.ndarray], max_faces: int = 10) -> Seen:
     near = Counted(Faces(range="short", max_faces=EVERYBODY))
     reach = Reach(near, max_faces)
     for number, pixels in enumerate(pictures):
-        before = near.runs
-        yield reach.find(frame(pixels, number)), near.runs - before
+        before, seen = near.runs, frame(pixels, number)
+        faces = reach.find(seen)
+        reach.look_around(seen)
+        yield faces, near.runs - before
 
 
 def hits(faces: tuple[Face, ...], truth: tuple[Box, ...]) -> int:
@@ -78,7 +80,11 @@ def test_a_near_face_costs_one_run_and_is_as_the_short_range_sees_it() -> None:
 def test_who_comes_is_found_within_two_seconds_and_who_leaves_costs_nothing_more(backend: str) -> None:
     (crowded, truth), *_ = crowd(1, 3, seed=1)
     with closing(face_finder(Faces(backend, "auto"))) as finder:  # type: ignore[arg-type]
-        counts = [hits(finder.find(frame(crowded if 30 <= n < 90 else NOBODY, n)), truth) for n in range(120)]
+        counts = []
+        for number in range(120):
+            seen = frame(crowded if 30 <= number < 90 else NOBODY, number)
+            counts.append(hits(finder.find(seen), truth))
+            finder.look_around(seen)
     assert counts[:30] == [0] * 30 and {*counts[80:90]} == {3} and counts[90:] == [0] * 30
     runs = [runs for _, runs in watched([crowded] * 60 + [NOBODY] * 60)]
     assert sum(runs[61:]) <= 59 + 59 // 5 + 1
@@ -88,7 +94,9 @@ def test_a_clock_that_goes_back_or_stalls_does_no_harm() -> None:
     (crowded, truth), *_ = crowd(1, 10, seed=1)
     reach = Reach(BlazeFace(Faces(range="short", max_faces=EVERYBODY)), 10)
     for moment in (1e6, *np.arange(0, 2, 1 / 30), 2.0, 2.0):
-        faces = reach.find(Frame(crowded, 0, float(moment), 0))
+        seen = Frame(crowded, 0, float(moment), 0)
+        faces = reach.find(seen)
+        reach.look_around(seen)
     assert hits(faces, truth) == 10
 
 

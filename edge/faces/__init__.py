@@ -30,12 +30,21 @@ class FaceFinder(Detector, Protocol):
         """Whether a closer look at what was found finds it again."""
         ...
 
+    def look_around(self, frame: Frame) -> None:
+        """When the faces of a frame were handed on: what it takes to find more of them in the next."""
+        ...
+
 
 class _Finder:
-    """A FaceFinder of its two parts."""
+    """A FaceFinder of its parts."""
 
-    def __init__(self, detector: Detector, is_face: Callable[[Frame, Face], bool]) -> None:
-        self.find, self.close, self.is_face = detector.find, detector.close, is_face
+    def __init__(
+        self,
+        detector: Detector,
+        is_face: Callable[[Frame, Face], bool],
+        look_around: Callable[[Frame], None] = lambda _: None,
+    ) -> None:
+        self.find, self.close, self.is_face, self.look_around = detector.find, detector.close, is_face, look_around
 
 
 def face_finder(settings: config.Faces) -> FaceFinder:
@@ -57,5 +66,8 @@ def face_finder(settings: config.Faces) -> FaceFinder:
             return MediaPipe(wanted)
         return near if wanted is everybody else BlazeFace(wanted)
 
-    detector = Reach(make(everybody), settings.max_faces) if settings.range == "auto" else make(settings)
-    return _Finder(detector, CloserLook(near).is_face)
+    is_face = CloserLook(near).is_face
+    if settings.range != "auto":
+        return _Finder(make(settings), is_face)
+    reach = Reach(make(everybody), settings.max_faces)
+    return _Finder(reach, is_face, reach.look_around)

@@ -32,12 +32,15 @@ class Reach:
     """A Detector that sees small faces, too, by the network of the short range: one to four runs of it a frame.
 
     One is for the whole frame. Known faces that it misses are looked for where they were, up to nine in one run. From
-    time to time one more is for a tile of the frame, each in turn; who is new there is looked for in the next frame.
+    time to time one more is for a tile of the frame, each in turn, when the frame's faces have been handed on; who is
+    new there is looked for in the next frame.
     """
 
     def __init__(self, near: Detector, max_faces: int) -> None:
         self._near, self._max_faces = near, max_faces
-        self._known: Sequence[Face] = ()
+        self._known: list[Face] = []
+        self._faces: list[Face] = []
+        self._searched = -1  # number of the frame that they are from
         self._peeked_at = float("-inf")
         self._peeks = 0
 
@@ -49,12 +52,19 @@ class Reach:
             again = self._magnified(frame, missed[first : first + CELLS])
             faces += [face for face in again if not _is_among(face, faces)]
         faces.sort(key=lambda face: -face.box.area)
-        followed = [face for face in faces if face.score >= TRUSTED or _is_among(face, self._known)]
-        newcomers = [face for face in self._peek(frame) if face.score >= TRUSTED and not _is_among(face, faces)]
-        self._known = (followed + newcomers)[:FOLLOWED]
-        if len(followed) < len(self._known):
-            self._peeked_at = float("-inf")  # where one comes others do: the next tile at once
+        self._known = [face for face in faces if face.score >= TRUSTED or _is_among(face, self._known)][:FOLLOWED]
+        self._searched, self._faces = frame.number, faces
         return tuple(faces[: self._max_faces])
+
+    def look_around(self, frame: Frame) -> None:
+        """As FaceFinder says: in a tile, if it is time for one and the frame was searched."""
+        if frame.number != self._searched or 0 <= frame.moment - self._peeked_at < PEEK_SECONDS:
+            return
+        self._peeked_at = frame.moment
+        newcomers = [face for face in self._peek(frame) if face.score >= TRUSTED and not _is_among(face, self._faces)]
+        if newcomers and len(self._known) < FOLLOWED:
+            self._known = (self._known + newcomers)[:FOLLOWED]
+            self._peeked_at = float("-inf")  # where one comes others do: the next tile at once
 
     def close(self) -> None:
         """As Detector says."""
@@ -66,13 +76,11 @@ class Reach:
         return sheet.placed(self._near.find(replace(frame, pixels=sheet.pixels)))
 
     def _peek(self, frame: Frame) -> list[Face]:
-        """Faces in the tile whose turn it is, if it is time for one."""
-        if 0 <= frame.moment - self._peeked_at < PEEK_SECONDS:
-            return []
+        """Faces in the tile whose turn it is."""
         height, width = frame.pixels.shape[:2]
         places, side = tiles(width, height)
         left, top = places[self._peeks % len(places)]
-        self._peeked_at, self._peeks = frame.moment, self._peeks + 1
+        self._peeks += 1
         tile = frame.pixels[top : top + side, left : left + side]
         return [face.shifted(left, top) for face in self._near.find(replace(frame, pixels=tile))]
 
