@@ -6,6 +6,7 @@ import socket
 import subprocess
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 
@@ -51,11 +52,11 @@ def screen() -> Generator[str, None, None]:
 
 
 @contextmanager
-def watchers(port: int, count: int, slow: bool) -> Generator[None, None, None]:
+def watchers(port: int, many: int, slow: bool) -> Generator[None, None, None]:
     """So many clients ask for the page's picture; those whom it turns away ask again."""
     leave = Event()
     with ExitStack() as opened:
-        for _ in range(count):
+        for _ in range(many):
             thread = Thread(target=_watch, args=(port, slow, leave))
             thread.start()
             opened.callback(thread.join)
@@ -70,6 +71,55 @@ def _watch(port: int, slow: bool, leave: Event) -> None:
             while not leave.is_set() and wire.recv(SLOW_BYTES if slow else 1 << 20):
                 leave.wait(SLOW_SECONDS * slow)
         leave.wait(SLOW_SECONDS)
+
+
+IDLE, SLOW = 500, 50
+"""Connections of a siege: those that say nothing, and those that say a byte a second."""
+
+
+@contextmanager
+def siege(port: int) -> Generator[None, None, None]:
+    """Connections to the page that ask for nothing that they ever get; each that it drops is opened again."""
+    leave = Event()
+    thread = Thread(target=_besiege, args=(port, leave))
+    thread.start()
+    try:
+        yield
+    finally:
+        leave.set()
+        thread.join()
+
+
+def _besiege(port: int, leave: Event) -> None:
+    head = f"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Patience: {'x' * 600}\r\n".encode()
+    wires: list[socket.socket | None] = [None] * (IDLE + SLOW)
+    for second in count():
+        wires = [wire if wire and _is_open(wire) else _connected(port) for wire in wires]
+        for wire in filter(None, wires[:SLOW]):
+            with suppress(OSError):
+                wire.send(head[second % len(head) :][:1])
+        if leave.wait(1):
+            break
+    for wire in filter(None, wires):
+        wire.close()
+
+
+def _connected(port: int) -> socket.socket | None:
+    with suppress(OSError):
+        return socket.create_connection(("127.0.0.1", port), timeout=1)
+    return None
+
+
+def _is_open(wire: socket.socket) -> bool:
+    try:
+        still = wire.recv(1, socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        still = False
+    if not still:
+        wire.close()
+    return still
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import cv2
 
 from benchmarks import machine
 from benchmarks.case import ROOT, peak_rss_mb
-from benchmarks.company import broker, ended, screen, watchers
+from benchmarks.company import broker, ended, screen, siege, watchers
 from benchmarks.film import CROWDS, PICTURES, SEED
 from benchmarks.footage import crowd
 from benchmarks.result import Document, document
@@ -46,6 +46,7 @@ class Case:
     words     more of its command line; FOLDER stands for a folder of its own
     settings  more of them
     watching  so many clients look at the page, slowly or as fast as they can
+    besieged  idle and slow connections, see benchmarks.company
     """
 
     film: str = "faces-1"
@@ -53,6 +54,7 @@ class Case:
     settings: Mapping[str, str] = field(default_factory=dict)
     watching: int = 0
     slowly: bool = False
+    besieged: bool = False
     broker: bool = False
     window: bool = False
 
@@ -69,6 +71,7 @@ CASES = {
     "page, nobody watches": Case(settings=PAGED),
     "page, one watcher": Case(settings=PAGED, watching=1),
     "page, fifty slow watchers": Case(settings=PAGED, watching=50, slowly=True),
+    "page, 500 idle and 50 slow connections": Case(settings=PAGED, besieged=True),
     "window": Case(words=("--window",), window=True),
 }
 
@@ -143,9 +146,9 @@ def running(case: Case, report_seconds: float) -> Generator[Watched, None, None]
         opened.enter_context(ended(process))
         opened.enter_context(limited(process, 2 * report_seconds + PATIENCE_SECONDS))
         watched = Watched(process)
-        if case.watching:
+        if case.watching or case.besieged:
             port = int(watched.await_line(PAGE)[0])
-            opened.enter_context(watchers(port, case.watching, case.slowly))
+            opened.enter_context(siege(port) if case.besieged else watchers(port, case.watching, case.slowly))
         yield watched
 
 

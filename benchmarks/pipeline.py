@@ -28,7 +28,7 @@ from edge import config
 from edge.classifier import open_classifier
 from edge.errors import EmotionEdgeError
 from edge.pipeline import Pipeline
-from edge.run import perceiver_of
+from edge.run import perceiver_of, stages_of
 from edge.scene import Scene
 from edge.sources import Source
 from edge.stats import percentile
@@ -72,8 +72,7 @@ def watch(source: Source, settings: config.Settings, frames: int) -> tuple[Publi
     told: Counter[str] = Counter()
     published = Published()
     perceiver = perceiver_of(settings, open_classifier(settings.model), lambda event: told.update([event.type]))
-    every, after = not source.live, perceiver.look_around
-    with closing(perceiver), Pipeline(source, perceiver, every, after) as scenes:
+    with closing(perceiver), Pipeline(source, stages_of(perceiver), every=not source.live) as scenes:
         for scene in scenes:
             published.add_scene(scene, time.monotonic())
             if scene.frame.number + 1 >= frames:

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,16 @@ def _look(process: int, at_seconds: float) -> Sample:
 
 
 def growth(samples: list[Sample]) -> dict[str, float]:
-    """What changed after the warm-up: memory by least squares, and the span of open descriptors and threads."""
+    """What changed after the warm-up: memory, and the span of open descriptors and threads.
+
+    The slope is Theil and Sen's, the median of the slopes between any two samples: Python takes memory a megabyte at a
+    time, and one such step is no trend, which least squares would make of it. P. K. Sen, "Estimates of the regression
+    coefficient based on Kendall's tau", Journal of the American Statistical Association 63 (1968).
+    """
     settled = [each for each in samples if each.at_seconds >= WARM_UP_SHARE * samples[-1].at_seconds]
     sizes = [each.resident_bytes for each in settled]
-    slope = statistics.linear_regression([each.at_seconds for each in settled], sizes).slope
+    pairs = [(a, b) for a, b in combinations(settled, 2) if b.at_seconds > a.at_seconds]
+    slope = statistics.median((b.resident_bytes - a.resident_bytes) / (b.at_seconds - a.at_seconds) for a, b in pairs)
     descriptors, threads = [each.descriptors for each in settled], [each.threads for each in settled]
     return {
         "resident_mb_at_first": sizes[0] / 1e6,

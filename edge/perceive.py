@@ -1,4 +1,5 @@
-"""Perceiver: a frame in, a scene out. Finds faces, follows them, reads each within its limits, tells of events."""
+"""Perceiver: a frame in, a scene out, in two steps. Finds faces; follows them, reads each within its limits, tells of
+events."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,10 +15,10 @@ from edge.classifier import Classifier
 from edge.contract import UNCERTAIN, Corners, InputSpec, box_corners, crop, eye_corners
 from edge.events import CameraEvent, EmotionEvent, Settler
 from edge.faces import FaceFinder
-from edge.scene import Box, Face, Frame, Point, Reading, Scene
+from edge.scene import Box, Face, Found, Frame, Point, Reading, Scene
 from edge.track import Tracker
 
-Happening = Frame | CameraEvent | config.Settings | int | None
+Happening = Found | CameraEvent | config.Settings | int | None
 """What a Perceiver went through: None is a gap, settings are those that it went on with, a number is detect_every."""
 
 
@@ -68,14 +69,16 @@ class Reader:
 
 
 class Perceiver:
-    """The step of the infer thread: `perceiver(frame)` gives a Scene, and hands each event on before it returns;
-    `look_around(frame)`, which may come after it, finds those whose faces are small.
+    """Two steps, each for a thread of its own: a frame is searched while the faces of the one before are read.
+
+        find  a frame in, what was found in it out; `look_around(frame)`, which may follow, finds those far away
+        read  what was found in, a Scene out; hands each event on before it returns
+
+    `perceiver(frame)` is both. Other threads may call what is no step: it happens between two readings.
 
     tell   is called with each event, in their order; it must return at once
     note   is called after each thing that happened: see Happening
-    clock  measures the steps, seconds: perf_counter, which on Linux is time.monotonic() by another name
-
-    Other threads may call what is not the step: it happens between two frames.
+    clock  measures the steps of reading, seconds: perf_counter, which on Linux is time.monotonic() by another name
     """
 
     def __init__(
@@ -92,18 +95,33 @@ class Perceiver:
         self._note, self._clock = note, clock
         self._detect_every, self._undetected = 1, 0
         self._faces: dict[int, Face] = {}  # by track, where the detector found them last
-        self._between_frames = Lock()
+        self._turn = self._void = 0
+        self._searching, self._reading = Lock(), Lock()  # who wants both takes `_reading` first
 
     def __call__(self, frame: Frame) -> Scene:
-        with self._between_frames:
-            scene = self._perceive(frame)
-            self._note(frame)
-            return scene
+        return self.read(self.find(frame))
+
+    def find(self, frame: Frame) -> Found:
+        """The first step."""
+        with self._searching:
+            self._turn += 1
+            began = time.perf_counter()
+            faces = None if self._is_between() else self._finder.find(frame)
+            return Found(frame, faces, (time.perf_counter() - began) * 1000, began, self._turn)
 
     def look_around(self, frame: Frame) -> None:
-        """When the frame's scene was handed on: what the detector does for the next ones."""
-        with self._between_frames:
+        """When what was found in the frame was handed on: what the detector does for the next ones."""
+        with self._searching:
             self._finder.look_around(frame)
+
+    def read(self, found: Found) -> Scene:
+        """The second step."""
+        with self._reading:
+            if found.turn <= self._void:
+                return Scene(found.frame, (), {"detect": found.took_ms}, found.began_at)
+            scene = self._read(found)
+            self._note(found)
+            return scene
 
     @property
     def model(self) -> str:
@@ -112,53 +130,55 @@ class Perceiver:
 
     def tell(self, event: CameraEvent) -> None:
         """Hand on what happened to the camera."""
-        with self._between_frames:
+        with self._reading:
             self._tell(event)
             self._note(event)
 
     def gap(self) -> None:
-        """No frames come for now: every track ends at once, and a face that is seen later is a new one."""
-        with self._between_frames:
+        """No frames come for now: every track ends at once, and a face that is seen later is a new one. Nobody is seen
+        in frames that were searched before."""
+        with self._reading:
+            self._void = self._turn
             self._hand_on(self._settler.close())
             self._tracker.forget()
             self._note(None)
 
     def adopt(self, settings: config.Settings, reader: FaceReader, finder: FaceFinder | None = None) -> None:
         """Go on with other settings, another reader and, if given, another detector; tracks and labels stay."""
-        with self._between_frames:
+        with self._reading:
             self._reader = reader
             self._tracker.adopt(settings.track)
             self._settler.adopt(settings.events, reader.labels, reader.abstain)
             if finder:
-                self._finder.close()
-                self._finder = finder
+                with self._searching:
+                    self._finder.close()
+                    self._finder = finder
             self._note(settings)
 
     def detect_every(self, frames: int) -> None:
         """Search faces in each so many frames only, 1 or more; in between they are where their motion takes them."""
-        with self._between_frames:
+        with self._reading:
             self._detect_every = frames
             self._note(frames)
 
     def close(self) -> None:
         """Tell of the end of every track that is still there, and let the detector go."""
         self.gap()
-        self._finder.close()
+        with self._searching:
+            self._finder.close()
 
-    def _perceive(self, frame: Frame) -> Scene:
-        began = self._clock()
-        found = None if self._is_between() else self._finder.find(frame)
-        searched = self._clock()
-        faces, ended = self._followed(frame) if found is None else self._matched(found, frame)
+    def _read(self, found: Found) -> Scene:
+        frame, began = found.frame, self._clock()
+        faces, ended = self._followed(frame) if found.faces is None else self._matched(found.faces, frame)
         tracked = self._clock()
         readings = [self._reader.read(frame.pixels, face, track) for track, face in faces.items()]
         read = self._clock()
-        took = {"detect": searched - began, "track": tracked - searched, "classify": read - tracked}
-        took_ms = {step: seconds * 1000 for step, seconds in took.items()}
+        took_ms = {"detect": found.took_ms, "track": (tracked - began) * 1000, "classify": (read - tracked) * 1000}
         settled, events = self._settler.update(readings, ended, frame, took_ms)
         self._hand_on(events)
         took_ms |= {"settle": (self._clock() - read) * 1000}
-        return Scene(frame, settled, took_ms, began, len(faces if found is None else found))
+        count = len(faces if found.faces is None else found.faces)
+        return Scene(frame, settled, took_ms, found.began_at, began, count)
 
     def _is_between(self) -> bool:
         """Whether this frame is one in which no faces are searched."""

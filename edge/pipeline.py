@@ -1,4 +1,4 @@
-"""Pipeline: the only owner of threads. One captures, one infers, and the caller's own is the third stage.
+"""Pipeline: the only owner of threads. One captures, each stage has one, and the caller's own is the last.
 
 What a signal can break, and why it does not here. SIGINT and SIGTERM raise KeyboardInterrupt at any bytecode of the
 main thread, most often the caller's. So that thread touches no Condition and no Event, which an interrupt can leave
@@ -11,11 +11,13 @@ import _thread
 import atexit
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
 from threading import Thread, current_thread
 from types import TracebackType
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from edge.scene import Frame, Scene
 from edge.slot import Bell, Closed, Slot
@@ -47,6 +49,20 @@ def nothing(_: object) -> None:
     """What is done when nothing is."""
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What a thread does with each frame.
+
+    name   of the thread
+    step   called with what the stage before made of a frame; of the first stage's with the frame
+    after  called with the same, once what the step made of it was handed on; may use the time until the next one
+    """
+
+    name: str
+    step: Callable[[Any], Any]
+    after: Callable[[Any], None] = nothing
+
+
 def pump(
     source: Generator[T, None, None], step: Callable[[T], U], out: Slot[U], after: Callable[[T], None] = nothing
 ) -> None:
@@ -58,16 +74,15 @@ def pump(
 
 
 class Pipeline:
-    """Frames of a source, perceived on threads of their own; a context manager that one iterates, once:
+    """Frames of a source, through stages on threads of their own; a context manager that one iterates, once:
 
-        with Pipeline(source, perceive) as scenes:
+        with Pipeline(source, [Stage("detect", find), Stage("classify", read)]) as scenes:
             for scene in scenes: ...
 
     source    opened, read and closed on the capture thread; told to stop, if it is Stoppable, when the block is left;
               a frame whose `captured_at` is still to come is held back until then, which paces a film
-    perceive  called with one frame at a time, on the infer thread
-    after     called there with the same frame, once its scene was handed on; may use the time until the next one
-    every     lose nothing: capture waits for inference, and inference for the caller; else the newest wins
+    stages    the last one makes Scenes; between two of them nothing is lost, nor grows old: one hands over to the other
+    every     lose nothing at all: capture waits for the first stage, and the last for the caller; else the newest wins
 
     An error of a stage stops the others and is raised in the caller, after the scenes before it, with its traceback.
     Leaving the block stops everything, and waits for it, at most LEAVE_SECONDS.
@@ -76,15 +91,16 @@ class Pipeline:
     def __init__(
         self,
         source: Frames,
-        perceive: Callable[[Frame], Scene],
+        stages: Sequence[Stage],
         every: bool = False,
-        after: Callable[[Frame], None] = nothing,
     ) -> None:
-        self._source, self._perceive, self._after = source, perceive, after
+        self._source = source
         self._frames: Slot[Frame] = Slot(every)
         self._scenes: Slot[Scene] = Slot(every)
-        self._capture = Thread(target=self._work, args=(self._capture_frames,), name="capture", daemon=True)
-        self._infer = Thread(target=self._work, args=(self._infer_scenes,), name="infer", daemon=True)
+        self._slots: list[Slot[Any]] = [self._frames, *(Slot[Any](every=True) for _ in stages[1:]), self._scenes]
+        self._workers = [self._worker("capture", self._capture_frames)]
+        for stage, (ahead, behind) in zip(stages, pairwise(self._slots), strict=True):
+            self._workers.append(self._worker(stage.name, self._run, stage, ahead, behind))
         self._running: set[Thread] = set()
         self._ended = Bell()
         self._started = self._stopped = False
@@ -103,9 +119,9 @@ class Pipeline:
     def dropped(self) -> Mapping[str, int]:
         """Frames that the caller will not see, by reason; after the block captured = published + their sum.
 
-        stale_frame  not perceived, because a newer one came or the end did
-        stale_scene  perceived, but not taken by the caller, for the same reasons
-        unfinished   perceive failed on it, or was left behind with it
+        stale_frame  no stage had it, because a newer one came or the end did
+        stale_scene  all stages had it, but the caller did not take it, for the same reasons
+        unfinished   a stage failed on it, or was left behind with it
         """
         return {
             "stale_frame": self._frames.dropped,
@@ -150,7 +166,7 @@ class Pipeline:
         atexit.register(self._stop)
         self._iteration = iter(self._source)  # here, so that it is made before it can be told to stop
         # Between these two lines nothing is called, so no interrupt falls there and has us wait for nobody.
-        self._running, self._started = {self._capture, self._infer}, True
+        self._running, self._started = {*self._workers}, True
         try:
             _thread.start_new_thread(self._launch, ())
         except RuntimeError:  # the system allows no more threads
@@ -159,7 +175,7 @@ class Pipeline:
 
     def _launch(self) -> None:
         """Start the workers, on a thread where no signal's exception can arrive."""
-        for worker in (self._capture, self._infer):
+        for worker in self._workers:
             try:
                 worker.start()
             except RuntimeError as error:  # the system allows no more threads
@@ -167,9 +183,12 @@ class Pipeline:
                 self._frames.close()
                 self._end(worker)
 
-    def _work(self, stage: Callable[[], None]) -> None:
+    def _worker(self, name: str, does: Callable[..., None], *given: Any) -> Thread:
+        return Thread(target=self._work, args=(does, *given), name=name, daemon=True)
+
+    def _work(self, does: Callable[..., None], *given: Any) -> None:
         try:
-            stage()
+            does(*given)
         except BaseException as error:  # noqa: BLE001  # thread boundary: leaving the block raises it in the caller
             self._frames.close(error)
         finally:
@@ -182,8 +201,8 @@ class Pipeline:
     def _capture_frames(self) -> None:
         pump(self._iteration, self._when_due, self._frames)
 
-    def _infer_scenes(self) -> None:
-        pump(iter(self._frames), self._perceive, self._scenes, self._after)
+    def _run(self, stage: Stage, ahead: Slot[Any], behind: Slot[Any]) -> None:
+        pump(iter(ahead), stage.step, behind, stage.after)
 
     def _when_due(self, frame: Frame) -> Frame:
         while not self._frames.closed and (early := frame.captured_at - time.monotonic()) > 0:
@@ -191,14 +210,14 @@ class Pipeline:
         return frame
 
     def _stop(self) -> None:
-        self._frames.leave()
-        self._scenes.leave()
+        for slot in self._slots:
+            slot.leave()
         if isinstance(self._source, Stoppable):
             self._source.stop()
         give_up_at = time.monotonic() + LEAVE_SECONDS
         while self._running and (left := give_up_at - time.monotonic()) > 0:
             self._ended.wait(left)
-        for worker in (self._capture, self._infer):
+        for worker in self._workers:
             if worker in self._running:
                 log.warning("thread=%s left behind: no answer within %g s", worker.name, LEAVE_SECONDS)
             elif worker.ident is not None:

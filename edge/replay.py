@@ -15,7 +15,7 @@ from edge.errors import SettingsError, SourceError
 from edge.events import CameraEvent, Settler
 from edge.perceive import Happening, Perceiver
 from edge.record import Record, Recorder
-from edge.scene import Box, Face, Frame, Reading
+from edge.scene import Box, Face, Found, Frame, Reading
 from edge.trace import FORMAT
 from edge.track import Tracker
 
@@ -110,9 +110,13 @@ class Tape:
         """Read by another model from here on."""
         self.model, self.labels, self.abstain = str(said["model"]), tuple(said["labels"]), float(said["abstain"])
 
+    def found(self, frame: Frame) -> Found:
+        """What the detector saw in it."""
+        return Found(frame, self.find(frame) if "faces" in self._line else None, float(self._line["detect_ms"]))
+
     def find(self, _: Frame) -> tuple[Face, ...]:
         """As a FaceFinder."""
-        return tuple(_face(each) for each in self._line.get("faces", ()))
+        return tuple(_face(each) for each in self._line["faces"])
 
     def is_face(self, _: Frame, face: Face) -> bool:
         """As a FaceFinder."""
@@ -152,7 +156,7 @@ def _perceiver(first: Mapping[str, Any], tape: Tape, said: Sequence[str], out: I
 
 def _again(line: Mapping[str, Any], perceiver: Perceiver, tape: Tape, said: Sequence[str]) -> None:
     if "frame" in line:
-        perceiver(_frame(*line["frame"]))
+        perceiver.read(tape.found(_frame(*line["frame"])))
     elif "camera" in line:
         perceiver.tell(CameraEvent(**line["camera"]))
     elif "detect_every" in line:

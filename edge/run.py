@@ -24,7 +24,7 @@ from edge.interpreter import runtime_name
 from edge.notify import Systemd
 from edge.outlets import Outlets
 from edge.perceive import Happening, Perceiver
-from edge.pipeline import Pipeline
+from edge.pipeline import Pipeline, Stage
 from edge.privacy import refuse_unstated
 from edge.record import Recorder, Sink
 from edge.slot import Closed
@@ -92,7 +92,7 @@ def run(wishes: Wishes) -> None:
         perceiver = opened.enter_context(closing(_perceiver(settings, classifier, outlets.sinks, totals, trace)))
         source = open_source(settings.camera, perceiver.tell, perceiver.gap, patient=wishes.systemd.listens)
         spans = _spans(wishes.spans, settings.governor, source.live, opened)
-        pipeline = Pipeline(source, perceiver, every=not source.live, after=perceiver.look_around)
+        pipeline = Pipeline(source, stages_of(perceiver), every=not source.live)
         status = Status(settings.events.device, source.name)
         parts = Parts(source, pipeline, perceiver, status, outlets, totals, wishes.systemd, trace)
         control = Control(settings, classifier, parts, wishes.orders, wishes.read, wishes.watched)
@@ -124,17 +124,22 @@ def perceiver_of(
     trace: Trace | None = None,
     note: Callable[[Happening], None] = lambda _: None,
 ) -> Perceiver:
-    """The infer step that the settings describe; `tell` is handed each event."""
+    """The Perceiver that the settings describe; `tell` is handed each event."""
     reader, finder = reader_of(settings, classifier, trace), finder_of(settings, trace)
     settler = Settler(settings.events, reader.labels, reader.abstain)
     clock = trace.clock("perf_counter", time.perf_counter) if trace else time.perf_counter
     return Perceiver(finder, reader, Tracker(settings.track), settler, tell, note, clock)
 
 
+def stages_of(perceiver: Perceiver) -> tuple[Stage, ...]:
+    """Its steps, each for a thread of its own: searching and reading take about as long, so they go on side by side."""
+    return Stage("detect", perceiver.find, perceiver.look_around), Stage("classify", perceiver.read)
+
+
 def _perceiver(
     settings: config.Settings, classifier: Classifier, sinks: Sequence[Sink], totals: Totals, trace: Trace | None
 ) -> Perceiver:
-    """The infer step whose events are recorded, counted and, if asked for, traced."""
+    """The Perceiver whose events are recorded, counted and, if asked for, traced."""
     clocks = trace.clocks(Clocks()) if trace else Clocks()
     recorder = Recorder(settings.events.device, classifier.name, sinks, clocks)
 

@@ -1,4 +1,4 @@
-"""What flows through the pipeline: Frame, Face, Reading, Scene. All frozen, so threads share them without locks."""
+"""What flows through the pipeline: Frame, Face, Found, Reading, Scene. All frozen: threads share them without locks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -111,6 +111,23 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A frame and the faces that a detector saw in it.
+
+    faces     none: it was not searched, the faces of the search before are followed
+    took_ms   what searching cost, milliseconds
+    began_at  when it began, seconds of time.monotonic()
+    turn      counts the searches of a run from 1
+    """
+
+    frame: Frame
+    faces: tuple[Face, ...] | None
+    took_ms: float = 0.0
+    began_at: float = 0.0
+    turn: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What we think of one face in one frame.
 
@@ -138,13 +155,15 @@ class Reading:
 class Scene:
     """A frame and what was found in it.
 
-    took_ms   what each step cost, milliseconds, in their order, one after the other
-    began_at  when the first began, seconds of time.monotonic()
-    found     faces that the detector saw; those in `readings` were confirmed to be some
+    took_ms     what each step cost, milliseconds, in their order: "detect", then the others one after the other
+    began_at    when detecting began, seconds of time.monotonic()
+    resumed_at  when the others began, on the next thread; 0 where there were none
+    found       faces that the detector saw; those in `readings` were confirmed to be some
     """
 
     frame: Frame
     readings: tuple[Reading, ...]
     took_ms: Mapping[str, float] = field(default_factory=dict)
     began_at: float = 0.0
+    resumed_at: float = 0.0
     found: int = 0

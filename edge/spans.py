@@ -5,10 +5,10 @@ event stands on a line of its own. After a kill the last bracket is missing, whi
 "]" added. After a power cut the last line may be torn, which Perfetto passes over, too. Times are microseconds of
 time.monotonic(), as `mono_ns` of the event records.
 
-    capture, infer, publish    threads: reading and decoding; the steps of Scene.took_ms; the main thread's share
-    wait for inference         from when a frame could be perceived until it was
-    wait for publishing        from when its scene was made until the main thread had it
-    dropped                    counters: frames lost so far, by reason, where that changed
+    capture, detect, classify, publish   threads: reading and decoding; the steps of Scene.took_ms; the main one's share
+    wait for detecting                   from when a frame could be searched until it was
+    wait for classifying, publishing     from when the thread before was done with it
+    dropped                              counters: frames lost so far, by reason, where that changed
 
 Dropped frames have no spans. A frame's age is told with its "publish".
 """
@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,8 +42,8 @@ BREACH_SECONDS = 60.0
 KEEP_FILES = 20
 """So many files of breaches are kept, the newest."""
 
-THREADS = "capture", "infer", "publish"
-CAPTURE, INFER, PUBLISH = 1, 2, 3
+THREADS = "capture", "detect", "classify", "publish"
+CAPTURE, DETECT, CLASSIFY, PUBLISH = 1, 2, 3, 4
 """Names of the threads in a file, and their numbers."""
 
 
@@ -60,6 +60,7 @@ class Passage(NamedTuple):
     read_at: float
     read_ms: float
     began_at: float
+    resumed_at: float
     took_ms: Mapping[str, float]
     published_at: float
     done_at: float
@@ -74,10 +75,18 @@ class Passage(NamedTuple):
 def passage_of(scene: Scene, published_at: float, done_at: float, dropped: Mapping[str, int]) -> Passage:
     """The numbers of a scene, which do not keep its picture."""
     frame = scene.frame
-    read_at = frame.captured_at if frame.read_at is None else frame.read_at
-    read = frame.captured_at, read_at, frame.took_ms
     return Passage(
-        frame.number, len(scene.readings), *read, scene.began_at, scene.took_ms, published_at, done_at, dropped
+        number=frame.number,
+        faces=len(scene.readings),
+        captured_at=frame.captured_at,
+        read_at=frame.captured_at if frame.read_at is None else frame.read_at,
+        read_ms=frame.took_ms,
+        began_at=scene.began_at,
+        resumed_at=scene.resumed_at,
+        took_ms=scene.took_ms,
+        published_at=published_at,
+        done_at=done_at,
+        dropped=dropped,
     )
 
 
@@ -231,14 +240,17 @@ def _of_frame(passage: Passage) -> Iterator[str]:
     """What followed on its capture."""
     number = passage.number
     ready_at = max(passage.captured_at, passage.read_at + passage.read_ms / 1000)  # a film's frames wait until due
-    ends = [passage.began_at]
-    for took_ms in passage.took_ms.values():
-        ends.append(ends[-1] + took_ms / 1000)
+    steps_ms = {**passage.took_ms}
+    detected_at = passage.began_at + steps_ms.pop("detect", 0.0) / 1000
+    ends = accumulate((took_ms / 1000 for took_ms in steps_ms.values()), initial=passage.resumed_at or detected_at)
     marks = [_microseconds(each) for each in ends]  # rounded before they are subtracted: no two spans overlap
+    began, detected = _microseconds(passage.began_at), _microseconds(detected_at)
     published, done = _microseconds(passage.published_at), _microseconds(passage.done_at)
-    yield from _wait("wait for inference", _microseconds(ready_at), marks[0], number)
-    for step, (begin, end) in zip(passage.took_ms, pairwise(marks), strict=True):
-        yield _span(INFER, step, begin, end, f'"frame":{number}')
+    yield from _wait("wait for detecting", _microseconds(ready_at), began, number)
+    yield _span(DETECT, "detect", began, detected, f'"frame":{number}')
+    yield from _wait("wait for classifying", detected, marks[0], number)
+    for step, (begin, end) in zip(steps_ms, pairwise(marks), strict=True):
+        yield _span(CLASSIFY, step, begin, end, f'"frame":{number}')
     yield from _wait("wait for publishing", marks[-1], published, number)
     told = f'"frame":{number},"faces":{passage.faces},"age_ms":{passage.age_ms:.3f}'
     yield _span(PUBLISH, "publish", published, done, told)

@@ -1,8 +1,9 @@
 """Trace: what was found in each frame, and what time it was, on disk: all that tracks and events depend on, no pixels.
 
 A trace is lines of JSON. The first says what it was made with. Then there is one for each thing that the Perceiver went
-through: a frame with its faces and what the model read, a gap, the camera's events, other settings. Each has the
-answers of the clocks that were asked meanwhile, in order, so that a replay gives the same records to the last byte.
+through: a frame with its faces, if searched, and what the model read; a gap, the camera's events, other settings.
+Each has the answers of the clocks that were asked meanwhile, in order, so that a replay gives the same records to the
+last byte.
 """
 
 import json
@@ -23,11 +24,11 @@ from edge.events import CameraEvent
 from edge.faces import FaceFinder
 from edge.perceive import FaceReader, Happening
 from edge.record import Recorder
-from edge.scene import Face, Frame, Reading
+from edge.scene import Face, Found, Frame, Reading
 
 log = logging.getLogger("emotion_edge")
 
-FORMAT = 1
+FORMAT = 2
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ T = TypeVar("T")
 class Trace:
     """Writes a trace over the file at a path; OutputError if it cannot be opened.
 
-    It stands in front of what the daemon asks: its clocks, its detector and its reader. When writing fails, tracing
+    It stands in front of what the daemon asks: its clocks, its closer look and its reader. When writing fails, tracing
     ends, and the log says so.
     """
 
@@ -69,7 +70,7 @@ class Trace:
         return ask
 
     def finder(self, real: FaceFinder) -> FaceFinder:
-        """A detector that notes what it finds."""
+        """A detector that notes what its closer look says."""
         return _Finder(real, self)
 
     def reader(self, real: FaceReader) -> FaceReader:
@@ -84,10 +85,8 @@ class Trace:
 
     def note(self, happened: Happening) -> None:
         """Write the line of what happened."""
-        if isinstance(happened, Frame):
-            height, width = happened.pixels.shape[:2]
-            times = happened.captured_at, happened.moment, happened.took_ms
-            self.line["frame"] = [happened.number, *times, width, height]
+        if isinstance(happened, Found):
+            self._note_found(happened)
         elif isinstance(happened, CameraEvent):
             self.line["camera"] = asdict(happened)
         elif isinstance(happened, int):
@@ -97,6 +96,14 @@ class Trace:
         else:
             self.line["adopt"] = self._adopted(happened)
         self._write()
+
+    def _note_found(self, found: Found) -> None:
+        frame = found.frame
+        height, width = frame.pixels.shape[:2]
+        self.line["frame"] = [frame.number, frame.captured_at, frame.moment, frame.took_ms, width, height]
+        self.line["detect_ms"] = found.took_ms
+        if found.faces is not None:
+            self.line["faces"] = [astuple(face) for face in found.faces]
 
     def close(self) -> None:
         """Nothing is written afterwards."""
@@ -121,12 +128,7 @@ class Trace:
 class _Finder:
     def __init__(self, real: FaceFinder, trace: Trace) -> None:
         self._real, self._trace = real, trace
-        self.close, self.look_around = real.close, real.look_around
-
-    def find(self, frame: Frame) -> tuple[Face, ...]:
-        faces = self._real.find(frame)
-        self._trace.line["faces"] = [astuple(face) for face in faces]
-        return faces
+        self.find, self.look_around, self.close = real.find, real.look_around, real.close
 
     def is_face(self, frame: Frame, face: Face) -> bool:
         answer = self._real.is_face(frame, face)

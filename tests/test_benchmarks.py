@@ -269,7 +269,8 @@ def test_each_benchmark_gives_a_result(tmp_path: Path, words: list[str], case: s
 def test_each_stage_the_throttled_daemon_and_all_its_company_give_a_result(tmp_path: Path) -> None:
     stages = measured(tmp_path, "stage", "--rounds", "1", "--times", "20")["summary"]
     assert stages["closer_look"]["stage_p50_ms"]["median"] > stages["crop"]["stage_p50_ms"]["median"] > 0
-    company = [*("one face", "nobody", "record and broker", "page, one watcher", "page, fifty slow watchers", "window")]
+    company = ["one face", "nobody", "record and broker", "page, one watcher", "page, fifty slow watchers"]
+    company += ["page, 500 idle and 50 slow connections", "window"]
     words = [word for case in company for word in ("--case", case)]
     assert set(measured(tmp_path, "daemon", *words, "--rounds", "1", "--seconds", "2")["summary"]) == set(company)
     loops = measured(tmp_path, "baseline", "--rounds", "1", "--frames", "60")["summary"]

@@ -13,7 +13,7 @@ from edge.contract import read_model_file
 from edge.control import Control, Parts
 from edge.outlets import Outlets
 from edge.pipeline import Pipeline
-from edge.run import perceiver_of
+from edge.run import perceiver_of, stages_of
 from edge.scene import Frame, Scene
 from edge.sources.demo import DemoClip
 from edge.status import Status, Totals
@@ -81,7 +81,7 @@ def test_frames_are_spared_while_nobody_is_there_and_may_be_there_without_a_word
     with ExitStack() as opened:
         perceiver = opened.enter_context(closing(perceiver_of(settings, classifier, lambda event: None)))
         outlets = Outlets(settings, deque(), opened)
-        parts = Parts(clip, Pipeline(clip, perceiver), perceiver, Status("", clip.name), outlets, Totals())
+        parts = Parts(clip, Pipeline(clip, stages_of(perceiver)), perceiver, Status("", clip.name), outlets, Totals())
         control = Control(settings, classifier, parts, deque(), lambda: settings)
         rates = []
         for number, (at, found) in enumerate([(0, 0), (2, 0), (2.2, 1), (2.23, 0)]):

@@ -26,8 +26,8 @@ import pytest
 from edge import config
 from edge.classifier import open_classifier
 from edge.errors import SourceError
-from edge.pipeline import Pipeline
-from edge.run import perceiver_of
+from edge.pipeline import Pipeline, Stage
+from edge.run import perceiver_of, stages_of
 from edge.scene import Scene
 from edge.sources import guard as guard_module
 from edge.sources import remote
@@ -308,7 +308,7 @@ class Watched:
     """A Guard read by a real Pipeline on its threads, while the test does what other threads do."""
 
     def __init__(self, guard):
-        self.guard, self.scenes = guard, Pipeline(guard, lambda frame: Scene(frame, ()))
+        self.guard, self.scenes = guard, Pipeline(guard, [Stage("see", lambda frame: Scene(frame, ()))])
 
     def __enter__(self):
         self.scenes.__enter__()
@@ -632,7 +632,7 @@ def test_a_hundred_faults_invent_no_event_and_lose_none(node, tmp_path):
     guard._tell, guard._gap = told.append, perceiver.gap
     before = handles()
     with closing(perceiver), plugged_in_again_and_again(node):
-        with Pipeline(guard, perceiver) as scenes:
+        with Pipeline(guard, stages_of(perceiver)) as scenes:
             while guard.reopens < 100:
                 scenes.next_within(1)
         assert scenes.captured == scenes.published + sum(scenes.dropped.values())

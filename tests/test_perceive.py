@@ -207,12 +207,29 @@ def test_what_happened_is_noted_in_order(classifier):
     finder, settings = face_finder(config.Faces()), config.Settings()
     perceive = Perceiver(finder, reader, Tracker(config.Track()), settler, lambda _: None, noted.append)
     seen, lost = frame(read_picture(ASSETS / "astronaut.jpg")), CameraEvent("camera_lost", "0", "silent", 1.0, 1.0)
-    perceive(seen)
+    found = perceive.find(seen)
+    perceive.read(found)
     perceive.tell(lost)
     perceive.detect_every(2)
     perceive.adopt(settings, reader)
     perceive.gap()
-    assert noted == [seen, lost, 2, settings, None]
+    assert noted == [found, lost, 2, settings, None]
+
+
+def test_nobody_is_seen_in_a_frame_that_was_searched_before_a_gap(classifier):
+    """It may still be between the two threads when the camera is lost, and would begin a track that nothing ends."""
+    told = []
+    perceive, pixels = perceiver(classifier, told), read_picture(ASSETS / "astronaut.jpg")
+    for number in range(50):
+        perceive(frame(pixels, number))
+    late = [perceive.find(frame(pixels, number)) for number in range(50, 56)]
+    perceive.gap()
+    scenes = [perceive.read(each) for each in late]
+    assert {scene.readings for scene in scenes} == {()}
+    assert [event.type for event in told] == ["start", "end"]
+    for number in range(90, 140):
+        perceive(frame(pixels, number))
+    assert [(event.type, event.track) for event in told] == [("start", 1), ("end", 1), ("start", 2)]
 
 
 def test_between_searches_a_face_is_where_its_motion_takes_it(classifier):

@@ -14,7 +14,7 @@ import pytest
 
 from edge import pipeline as pipeline_module
 from edge.errors import SourceError
-from edge.pipeline import Pipeline
+from edge.pipeline import Pipeline, Stage, nothing
 from edge.scene import Frame, Scene
 from edge.slot import Closed
 from edge.sources.demo import DemoClip
@@ -24,6 +24,11 @@ PIXELS = np.zeros((4, 4, 3), np.uint8)
 
 def frame(number, captured_at=0.0):
     return Frame(PIXELS, captured_at, captured_at, number)
+
+
+def infer(step, after=nothing):
+    """A single stage between capture and caller."""
+    return [Stage("infer", step, after)]
 
 
 def see_nothing(frame):
@@ -68,7 +73,7 @@ def numbers(scenes):
 
 def test_every_frame_comes_in_order_when_asked_for():
     source = Frames(500)
-    with Pipeline(source, see_nothing, every=True) as scenes:
+    with Pipeline(source, infer(see_nothing), every=True) as scenes:
         assert numbers(scenes) == list(range(500))
     assert (scenes.captured, scenes.published, sum(scenes.dropped.values())) == (500, 500, 0)
     assert source.opened_by == source.closed_by == "capture"
@@ -82,7 +87,7 @@ def test_no_stage_works_ahead_of_the_next_when_every_frame_is_asked_for():
         ahead.append(source.given - frame.number)
         return see_nothing(frame)
 
-    with Pipeline(source, perceive, every=True) as scenes:
+    with Pipeline(source, infer(perceive), every=True) as scenes:
         for scene in scenes:
             ahead.append(perceived[-1] - scene.frame.number)
     assert max(ahead) <= 1  # the next one, which is not yet handed over
@@ -95,9 +100,10 @@ def test_what_is_done_after_a_frame_is_done_when_its_scene_was_handed_on():
         order.append(("perceive", frame.number))
         return see_nothing(frame)
 
-    with Pipeline(
-        Frames(50), perceive, every=True, after=lambda seen: order.append((seen.number, scenes.published))
-    ) as scenes:
+    def after(frame):
+        order.append((frame.number, scenes.published))
+
+    with Pipeline(Frames(50), infer(perceive, after), every=True) as scenes:
         assert numbers(scenes) == list(range(50))
     assert order == [each for number in range(50) for each in (("perceive", number), (number, number + 1))]
 
@@ -106,10 +112,70 @@ def test_an_error_in_what_is_done_after_a_frame_reaches_the_caller_and_loses_not
     def after(frame):
         raise OSError(f"after {frame.number}")
 
-    scenes = Pipeline(Frames(5), see_nothing, every=True, after=after)
+    scenes = Pipeline(Frames(5), infer(see_nothing, after), every=True)
     with pytest.raises(OSError, match="after 0"), scenes:
         assert numbers(scenes) == [0]
     assert accounted(scenes) and scenes.published == 1
+
+
+def test_one_frame_is_in_a_stage_while_the_one_before_is_in_the_next():
+    """Each stage waits for the other to be at work, too; were they one after the other, they would wait for ever."""
+    both, found, read = threading.Barrier(2, timeout=10), [], []
+
+    def find(frame):
+        found.append(frame.number)
+        if frame.number:
+            both.wait()
+        return frame
+
+    def classify(frame):
+        read.append(frame.number)
+        if frame.number < 20:
+            both.wait()
+        return see_nothing(frame)
+
+    with Pipeline(Frames(21), [Stage("find", find), Stage("classify", classify)], every=True) as scenes:
+        assert numbers(scenes) == list(range(21))
+    assert found == read == list(range(21)) and accounted(scenes)
+
+
+@pytest.mark.parametrize("slow", ["find", "classify", "neither"])
+def test_between_two_stages_nothing_is_dropped_nor_overtaken(slow):
+    seen = {"find": [], "classify": []}
+
+    def stage(name):
+        def step(frame):
+            seen[name].append(frame.number)
+            time.sleep(0.002 * (name == slow))
+            return frame
+
+        return step
+
+    stages = [Stage("find", stage("find")), Stage("classify", stage("classify")), Stage("see", see_nothing)]
+    with Pipeline(Frames(300), stages) as scenes:
+        published = numbers(scenes)
+    assert seen["find"] == seen["classify"] and set(published) <= set(seen["find"])
+    assert seen["find"] == sorted(set(seen["find"])) and seen["find"][-1] == 299
+    assert accounted(scenes) and scenes.dropped["unfinished"] == 0
+
+
+@pytest.mark.parametrize("bad", ["find", "classify"])
+@pytest.mark.parametrize("every", [True, False])
+def test_an_error_in_any_stage_reaches_the_caller_and_every_frame_is_accounted_for(bad, every):
+    def stage(name):
+        def step(frame):
+            if name == bad and frame.number >= 3:
+                raise OSError(f"{name} broke")
+            return frame
+
+        return step
+
+    stages = [Stage("find", stage("find")), Stage("classify", stage("classify")), Stage("see", see_nothing)]
+    scenes = Pipeline(Frames(), stages, every)
+    with pytest.raises(OSError, match=f"{bad} broke"), scenes:
+        for _ in scenes:
+            pass
+    assert accounted(scenes) and scenes.dropped["unfinished"] >= 1
 
 
 class Counting(Frames):
@@ -124,7 +190,7 @@ class Counting(Frames):
 
 
 def test_at_the_end_of_the_source_the_last_frame_is_delivered():
-    with Pipeline(Frames(500), see_nothing) as scenes:
+    with Pipeline(Frames(500), infer(see_nothing)) as scenes:
         got = numbers(scenes)
     assert got[-1] == 499
     assert got == sorted(set(got))
@@ -141,7 +207,7 @@ def test_a_caller_with_other_things_to_do_takes_a_scene_or_none():
             release.wait()
             yield frame(1)
 
-    with Pipeline(Late(), see_nothing, every=True) as scenes:
+    with Pipeline(Late(), infer(see_nothing), every=True) as scenes:
         assert scenes.next_within(3600).frame.number == 0
         assert scenes.next_within(0.001) is None
         release.set()
@@ -152,7 +218,7 @@ def test_a_caller_with_other_things_to_do_takes_a_scene_or_none():
 
 
 def test_a_source_without_frames_ends_at_once():
-    with Pipeline(Frames(0), see_nothing) as scenes:
+    with Pipeline(Frames(0), infer(see_nothing)) as scenes:
         assert numbers(scenes) == []
     assert scenes.captured == 0
 
@@ -173,7 +239,7 @@ def test_the_newest_wins_while_a_frame_is_perceived():
             captured_all.wait()
         return see_nothing(frame)
 
-    with Pipeline(Counted(), slowly) as scenes:
+    with Pipeline(Counted(), infer(slowly)) as scenes:
         got = numbers(scenes)
     assert got[-1] == 99
     assert set(got) <= {0, 99}  # the caller may be late for 0: then it got the newer scene
@@ -188,7 +254,7 @@ def test_the_newest_wins_while_the_caller_is_busy():
         perceived.release()
         return see_nothing(frame)
 
-    with Pipeline(Frames(), seen) as scenes:
+    with Pipeline(Frames(), infer(seen)) as scenes:
         got = []
         for scene in scenes:
             got.append(scene.frame.number)
@@ -206,7 +272,7 @@ def test_the_newest_wins_while_the_caller_is_busy():
 @pytest.mark.parametrize("every", [False, True])
 def test_a_caller_that_leaves_stops_everything(every):
     source = Frames()
-    with Pipeline(source, see_nothing, every) as scenes:
+    with Pipeline(source, infer(see_nothing), every) as scenes:
         for scene in scenes:
             if scene.frame.number >= 10:
                 break
@@ -216,7 +282,7 @@ def test_a_caller_that_leaves_stops_everything(every):
 
 def test_a_pipeline_that_nobody_iterates_opens_nothing():
     source = Frames()
-    with Pipeline(source, see_nothing) as scenes:
+    with Pipeline(source, infer(see_nothing)) as scenes:
         pass
     assert source.opened_by is None
     assert scenes.captured == 0
@@ -225,7 +291,10 @@ def test_a_pipeline_that_nobody_iterates_opens_nothing():
 @pytest.mark.parametrize("every", [False, True])
 def test_an_error_of_the_source_reaches_the_caller_with_its_traceback(every):
     source, got = Frames(fails_at=5), []
-    with pytest.raises(SourceError, match="the film broke") as caught, Pipeline(source, see_nothing, every) as scenes:
+    with (
+        pytest.raises(SourceError, match="the film broke") as caught,
+        Pipeline(source, infer(see_nothing), every) as scenes,
+    ):
         got.extend(numbers_as_they_come(scenes, got))
     assert "break_down" in names(caught.value)
     assert got[-1] == 4
@@ -255,7 +324,7 @@ def test_an_error_of_perceiving_reaches_the_caller_with_its_traceback(every):
 
     with (
         pytest.raises(ZeroDivisionError, match="of a face") as caught,
-        Pipeline(source, perceive_badly, every) as scenes,
+        Pipeline(source, infer(perceive_badly), every) as scenes,
     ):
         for _ in scenes:
             pass
@@ -268,7 +337,7 @@ def test_an_error_of_perceiving_reaches_the_caller_with_its_traceback(every):
 @pytest.mark.parametrize("every", [False, True])
 def test_an_error_of_the_caller_stops_everything_and_is_his(every):
     source = Frames()
-    with pytest.raises(KeyError, match="window"), Pipeline(source, see_nothing, every) as scenes:
+    with pytest.raises(KeyError, match="window"), Pipeline(source, infer(see_nothing), every) as scenes:
         for _ in scenes:
             raise KeyError("window")
     assert source.closed_by == "capture"
@@ -286,14 +355,14 @@ class Stuck(Frames):
 
 
 def test_an_error_while_the_source_is_closed_reaches_a_caller_who_left():
-    with pytest.raises(OSError, match="lens"), Pipeline(Stuck(), see_nothing) as scenes:
+    with pytest.raises(OSError, match="lens"), Pipeline(Stuck(), infer(see_nothing)) as scenes:
         for _ in scenes:
             break
     assert accounted(scenes)
 
 
 def test_an_error_besides_the_callers_own_is_logged(caplog):
-    with pytest.raises(KeyError), Pipeline(Stuck(), see_nothing) as scenes:
+    with pytest.raises(KeyError), Pipeline(Stuck(), infer(see_nothing)) as scenes:
         for _ in scenes:
             raise KeyError("window")
     assert "the lens does not fold" in caplog.text
@@ -323,7 +392,7 @@ class Stoppable(Hanging):
 def test_a_source_that_never_answers_is_left_behind_and_said_so(monkeypatch, caplog):
     monkeypatch.setattr(pipeline_module, "LEAVE_SECONDS", 0.05)
     source = Hanging()
-    with caplog.at_level(logging.WARNING), Pipeline(source, see_nothing) as scenes:
+    with caplog.at_level(logging.WARNING), Pipeline(source, infer(see_nothing)) as scenes:
         for _ in scenes:
             source.hangs.wait()
             break
@@ -337,7 +406,7 @@ def test_a_source_that_never_answers_is_left_behind_and_said_so(monkeypatch, cap
 def test_a_source_that_can_be_stopped_is_told_so_when_the_caller_leaves(monkeypatch, caplog):
     monkeypatch.setattr(pipeline_module, "LEAVE_SECONDS", 60)
     source = Stoppable()
-    with Pipeline(source, see_nothing) as scenes:
+    with Pipeline(source, infer(see_nothing)) as scenes:
         for _ in scenes:
             source.hangs.wait()
             break
@@ -356,16 +425,16 @@ def test_a_frame_of_an_inference_that_never_ends_is_accounted_for(monkeypatch, c
         perceived.append(frame.number)  # the first is any: the newest, when this thread came to it
         return see_nothing(frame)
 
-    with Pipeline(Frames(), hang) as scenes:
+    with Pipeline(Frames(), infer(hang)) as scenes:
         for _ in scenes:
             hangs.wait()
             break
     assert "thread=infer left behind" in caplog.text
     assert scenes.dropped["unfinished"] == 1
     assert accounted(scenes)
-    infer = next(each for each in threading.enumerate() if each.name == "infer")
+    left = next(each for each in threading.enumerate() if each.name == "infer")
     go_on.set()
-    infer.join()
+    left.join()
     assert accounted(scenes)
 
 
@@ -375,7 +444,7 @@ def test_a_paced_frame_is_held_back_until_it_is_due_and_leaving_does_not_wait_fo
             yield frame(0, time.monotonic())
             yield frame(1, time.monotonic() + 3600)
 
-    with Pipeline(Later(), see_nothing) as scenes:
+    with Pipeline(Later(), infer(see_nothing)) as scenes:
         for scene in scenes:
             assert scene.frame.number == 0
             break
@@ -383,7 +452,7 @@ def test_a_paced_frame_is_held_back_until_it_is_due_and_leaving_does_not_wait_fo
 
 
 def test_no_frame_of_a_paced_clip_comes_before_its_time():
-    with Pipeline(DemoClip(64, 64, fps=2000), see_nothing) as scenes:
+    with Pipeline(DemoClip(64, 64, fps=2000), infer(see_nothing)) as scenes:
         for scene in scenes:
             assert time.monotonic() >= scene.frame.captured_at
             if scene.frame.number >= 20:
@@ -394,14 +463,14 @@ def test_a_machine_without_another_thread_says_so(monkeypatch):
     def refuse(_):
         raise RuntimeError("can't start new thread")
 
-    with pytest.raises(RuntimeError, match="start new thread"), Pipeline(Frames(), see_nothing) as scenes:
+    with pytest.raises(RuntimeError, match="start new thread"), Pipeline(Frames(), infer(see_nothing)) as scenes:
         monkeypatch.setattr(threading.Thread, "start", refuse)
         for _ in scenes:
             pass
 
 
 def test_one_pipeline_is_iterated_once():
-    with Pipeline(Frames(3), see_nothing, every=True) as scenes:
+    with Pipeline(Frames(3), infer(see_nothing), every=True) as scenes:
         assert iter(scenes) is iter(scenes) is scenes
         assert numbers(scenes) == [0, 1, 2]
         assert numbers(scenes) == []
@@ -419,7 +488,7 @@ def test_an_interrupt_at_any_bytecode_stops_everything_and_loses_no_count():
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for turn in range(200):
-            scenes = Pipeline(Frames(), see_nothing, every=turn % 2 == 0)
+            scenes = Pipeline(Frames(), infer(see_nothing), every=turn % 2 == 0)
             with pytest.raises(Interrupted):
                 # Where it strikes is chance; that everything stops is not.
                 signal.setitimer(signal.ITIMER_REAL, 1e-5 + turn * 1e-5)
@@ -434,11 +503,11 @@ def test_an_interrupt_at_any_bytecode_stops_everything_and_loses_no_count():
 
 
 LEFT_OPEN = """
-from edge.pipeline import Pipeline
+from edge.pipeline import Pipeline, Stage
 from edge.scene import Scene
 from edge.sources.demo import DemoClip
 
-scenes = Pipeline(DemoClip(64, 64), lambda frame: Scene(frame, ()))
+scenes = Pipeline(DemoClip(64, 64), [Stage('infer', lambda frame: Scene(frame, ()))])
 next(iter(scenes))
 """
 

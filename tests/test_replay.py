@@ -64,7 +64,7 @@ def test_a_trace_holds_no_pixels(traced):
     path, _ = traced
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     kinds = {kind for line in lines for kind in line}
-    of_frames = {"frame", "faces", "is_face", "read"}
+    of_frames = {"frame", "detect_ms", "faces", "is_face", "read"}
     assert kinds == {"trace", "boot", "last_seq", "device", "adopt", "clocks", "gap"} | of_frames
     assert all(len(line.get("faces", [])) <= 10 for line in lines)
 

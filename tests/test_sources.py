@@ -17,7 +17,7 @@ from edge import config
 from edge.config import Camera
 from edge.errors import SourceError
 from edge.faces import face_finder
-from edge.pipeline import Pipeline
+from edge.pipeline import Pipeline, Stage
 from edge.scene import Frame, Scene
 from edge.sources import open_source
 from edge.sources.demo import ASSETS, SECONDS, DemoClip
@@ -304,7 +304,7 @@ def test_what_is_repeated_is_as_sparing_as_it_was(film):
 
 
 def test_without_pace_a_pipeline_sees_every_frame_of_a_film_once(film):
-    with Pipeline(VideoFile(film, paced=False), lambda frame: Scene(frame, ()), every=True) as scenes:
+    with Pipeline(VideoFile(film, paced=False), [Stage("see", lambda frame: Scene(frame, ()))], every=True) as scenes:
         assert told_numbers(scene.frame for scene in scenes) == list(range(FILM_FRAMES))
     assert sum(scenes.dropped.values()) == 0
 

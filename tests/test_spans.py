@@ -23,8 +23,9 @@ from edge.errors import OutputError
 from edge.events import Settler
 from edge.faces import face_finder
 from edge.perceive import Perceiver, Reader
-from edge.pipeline import Pipeline
-from edge.scene import Face, Frame, Reading, Scene
+from edge.pipeline import Pipeline, Stage
+from edge.run import stages_of
+from edge.scene import Face, Found, Frame, Reading, Scene
 from edge.sources.demo import DemoClip
 from edge.spans import AFTER, BEFORE, BREACH_SECONDS, Breaches, Spans, SpansFile, passage_of
 from edge.track import Tracker
@@ -94,11 +95,11 @@ def frames_of(events: list[Event]) -> Iterator[tuple[dict[str, Event], dict[str,
 def assert_gapless(one: dict[str, Event], waits: dict[str, list[int]]) -> None:
     """Where a wait ends a step begins, and where a step ends the next, to the last one."""
     assert list(one) == ["capture", *STEPS, "publish"]
-    marks = [waits["wait for inference"][1]]
-    for step in STEPS:
-        assert one[step]["ts"] == marks[-1]
-        marks.append(one[step]["ts"] + one[step]["dur"])
-    assert waits["wait for publishing"] == [marks[-1], one["publish"]["ts"]]
+    assert waits["wait for detecting"][1] == one["detect"]["ts"]
+    ends = {step: one[step]["ts"] + one[step]["dur"] for step in STEPS}
+    assert waits["wait for classifying"] == [ends["detect"], one["track"]["ts"]]
+    assert [one[step]["ts"] for step in STEPS[2:]] == [ends[step] for step in STEPS[1:-1]]
+    assert waits["wait for publishing"] == [ends[STEPS[-1]], one["publish"]["ts"]]
 
 
 def mended(text: str) -> list[Event]:
@@ -121,7 +122,7 @@ def test_a_run_gives_spans_of_every_published_frame(demo):
     published = int(re.search(r"published=(\d+)", log)[1])
     assert [one["publish"]["args"]["frame"] for one, _ in frames_of(events)] == list(range(published))
     assert {one["publish"]["args"]["faces"] for one, _ in frames_of(events)} >= {0, 1, 2}
-    assert set(threads_of(events)) == {"capture", "infer", "publish"}
+    assert set(threads_of(events)) == {"capture", "detect", "classify", "publish"}
 
 
 def test_a_thread_does_one_thing_at_a_time(demo):
@@ -134,7 +135,7 @@ def test_the_parts_of_a_frames_way_sum_up_to_its_age(demo):
         parts = [one[step]["dur"] for step in ["capture", *STEPS]]
         parts += [end - begin for begin, end in waits.values()]
         assert sum(parts) == pytest.approx(one["publish"]["args"]["age_ms"] * 1000, abs=2)
-        assert one["capture"]["ts"] + one["capture"]["dur"] == waits["wait for inference"][0]
+        assert one["capture"]["ts"] + one["capture"]["dur"] == waits["wait for detecting"][0]
 
 
 def test_a_killed_run_leaves_what_viewers_take_and_a_bracket_mends(tmp_path):
@@ -150,11 +151,11 @@ def test_a_killed_run_leaves_what_viewers_take_and_a_bracket_mends(tmp_path):
     assert len(frames) > 3
     for one, waits in frames:
         assert_gapless(one, waits)
-        read_until, ready = one["capture"]["ts"] + one["capture"]["dur"], waits["wait for inference"][0]
+        read_until, ready = one["capture"]["ts"] + one["capture"]["dur"], waits["wait for detecting"][0]
         if ready > read_until:  # in time for when it was due, from when its age counts
             age = one["publish"]["ts"] - ready
             assert age == pytest.approx(one["publish"]["args"]["age_ms"] * 1000, abs=2)
-    assert any(waits["wait for inference"][0] > one["capture"]["ts"] + one["capture"]["dur"] for one, waits in frames)
+    assert any(waits["wait for detecting"][0] > one["capture"]["ts"] + one["capture"]["dur"] for one, waits in frames)
 
 
 def test_a_run_that_is_stopped_leaves_a_whole_file(tmp_path):
@@ -192,13 +193,13 @@ def test_a_slow_step_shows_as_that_step_of_that_frame(tmp_path):
     slept_at: list[int] = []
 
     def note(happened: Any) -> None:
-        if reader.faces >= 10 and not slept_at and isinstance(happened, Frame):
-            slept_at.append(happened.number)
+        if reader.faces >= 10 and not slept_at and isinstance(happened, Found):
+            slept_at.append(happened.frame.number)
 
     perceiver = Perceiver(face_finder(config.Faces()), reader, Tracker(config.Track()), settler, lambda _: None, note)
     path = tmp_path / "spans.json"
     kept, clip = Spans(path, None, 0), DemoClip(paced=False)
-    with closing(perceiver), closing(kept), Pipeline(clip, perceiver, every=True) as pipeline:
+    with closing(perceiver), closing(kept), Pipeline(clip, stages_of(perceiver), every=True) as pipeline:
         for scene in pipeline:
             kept.see(scene, now := time.monotonic(), now, pipeline.dropped)
             if scene.frame.number == 40:
@@ -211,7 +212,10 @@ def test_a_slow_step_shows_as_that_step_of_that_frame(tmp_path):
 def test_a_slow_main_thread_shows_as_publishing_and_what_is_lost_meanwhile_is_counted(tmp_path):
     path = tmp_path / "spans.json"
     kept, clip = Spans(path, None, 0), DemoClip(64, 64, fps=500)
-    with closing(kept), Pipeline(clip, lambda frame: Scene(frame, (), {}, time.monotonic())) as pipeline:
+    with (
+        closing(kept),
+        Pipeline(clip, [Stage("see", lambda frame: Scene(frame, (), {}, time.monotonic()))]) as pipeline,
+    ):
         for number, scene in enumerate(pipeline):
             now, before = time.monotonic(), pipeline.dropped
             while number == 3 and pipeline.dropped == before:
@@ -338,7 +342,7 @@ def test_a_film_read_ahead_of_its_time_was_read_when_it_was(tmp_path):
         kept.see(replace(scene, frame=replace(scene.frame, read_at=9.5)), 10.1, 10.2, NO_DROPS)
     ((one, waits),) = frames_of(events_in(path))
     assert (one["capture"]["ts"], one["capture"]["dur"]) == (9_500_000, 1000)
-    assert waits["wait for inference"] == [10_000_000, 10_002_000]
+    assert waits["wait for detecting"] == [10_000_000, 10_002_000]
 
 
 def test_each_frame_is_in_the_file_at_once(tmp_path):

@@ -27,11 +27,12 @@ class FaceFinder(Detector, Protocol):
     """Finds faces, and tells them from what only looks like one at first sight."""
 
     def is_face(self, frame: Frame, face: Face) -> bool:
-        """Whether a closer look at what was found finds it again."""
+        """Whether a closer look at what was found finds it again; by any one thread, also while another searches, and
+        when the detector was closed."""
         ...
 
     def look_around(self, frame: Frame) -> None:
-        """When the faces of a frame were handed on: what it takes to find more of them in the next."""
+        """When the faces of a frame were handed on: what it takes to find more of them in the next; as `find`."""
         ...
 
 
@@ -57,16 +58,15 @@ def face_finder(settings: config.Faces) -> FaceFinder:
     from edge.faces.reach import Reach
 
     everybody = replace(settings, range="short", max_faces=EVERYBODY)
-    near = BlazeFace(everybody)
 
     def make(wanted: config.Faces) -> Detector:
         if settings.backend == "mediapipe":
             from edge.faces.mediapipe import MediaPipe
 
             return MediaPipe(wanted)
-        return near if wanted is everybody else BlazeFace(wanted)
+        return BlazeFace(wanted)
 
-    is_face = CloserLook(near).is_face
+    is_face = CloserLook(BlazeFace(everybody)).is_face
     if settings.range != "auto":
         return _Finder(make(settings), is_face)
     reach = Reach(make(everybody), settings.max_faces)
