@@ -1,4 +1,4 @@
-"""Daemon: the whole daemon as a process at a camera's pace: what it takes, alone and with what may hang on it.
+"""Daemon: the whole daemon as a process, at a camera's pace or flat out: what it takes, alone and with company.
 
 cpu_share_of_core     user's and system's time of the daemon's own process
 peak_rss_mb           see benchmarks.case
@@ -59,6 +59,8 @@ class Case:
     window: bool = False
 
 
+FLAT_OUT = ("--no-pace",)
+
 PAGED = {"page.address": "127.0.0.1", "page.port": "0"}
 
 CASES = {
@@ -73,6 +75,10 @@ CASES = {
     "page, fifty slow watchers": Case(settings=PAGED, watching=50, slowly=True),
     "page, 500 idle and 50 slow connections": Case(settings=PAGED, besieged=True),
     "window": Case(words=("--window",), window=True),
+    "flat out": Case(words=FLAT_OUT),
+    "flat out, trace": Case(words=(*FLAT_OUT, "--trace", "FOLDER/trace")),
+    "flat out, spans": Case(words=(*FLAT_OUT, "--spans", "FOLDER/spans.json")),
+    "flat out, page, nobody watches": Case(words=FLAT_OUT, settings=PAGED),
 }
 
 

@@ -165,7 +165,7 @@ def test_an_error_while_capturing_ends_it_with_one_line_and_the_last_events(even
     assert daemon.begun() == {1}
 
 
-@pytest.mark.parametrize("place", ["perceive.Perceiver.__call__", "stats.Stats.add"])
+@pytest.mark.parametrize("place", ["perceive.Perceiver.find", "perceive.Perceiver.read", "stats.Stats.add"])
 def test_an_error_in_a_stage_that_a_user_can_mend_ends_it_with_one_line(place, events):
     planted = PLANTED.format(place=place, error="errors.ModelError('no more')")
     daemon = Daemon(events, "--no-pace", command=[*PYTHON, "-c", planted, "run"])
@@ -173,7 +173,7 @@ def test_an_error_in_a_stage_that_a_user_can_mend_ends_it_with_one_line(place, e
     assert daemon.begun() == {1}
 
 
-@pytest.mark.parametrize("place", ["perceive.Perceiver.__call__", "stats.Stats.add"])
+@pytest.mark.parametrize("place", ["perceive.Perceiver.find", "perceive.Perceiver.read", "stats.Stats.add"])
 def test_a_fault_of_ours_in_a_stage_ends_it_with_its_traceback_and_the_last_events(place, events):
     planted = PLANTED.format(place=place, error="RuntimeError('our fault')")
     daemon = Daemon(events, "--no-pace", command=[*PYTHON, "-c", planted, "run"])
@@ -235,7 +235,7 @@ def test_signals_while_it_ends_by_itself_end_it_cleanly_fifty_times_of_fifty(tmp
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("place", ["perceive.Perceiver.__call__", "stats.Stats.add"])
+@pytest.mark.parametrize("place", ["perceive.Perceiver.find", "perceive.Perceiver.read", "stats.Stats.add"])
 def test_an_error_in_a_stage_ends_it_cleanly_fifty_times_of_fifty(place, tmp_path):
     planted = PLANTED.format(place=place, error="errors.ModelError('no more')")
     for turn in range(50):
