@@ -18,6 +18,9 @@ from edge.faces import FaceFinder
 from edge.scene import Box, Face, Found, Frame, Point, Reading, Scene
 from edge.track import Tracker
 
+HANG_SECONDS = 1.0
+"""A step that takes longer when the end has come is not waited for."""
+
 Happening = Found | CameraEvent | config.Settings | int | None
 """What a Perceiver went through: None is a gap, settings are those that it went on with, a number is detect_every."""
 
@@ -138,10 +141,7 @@ class Perceiver:
         """No frames come for now: every track ends at once, and a face that is seen later is a new one. Nobody is seen
         in frames that were searched before."""
         with self._reading:
-            self._void = self._turn
-            self._hand_on(self._settler.close())
-            self._tracker.forget()
-            self._note(None)
+            self._end_tracks()
 
     def adopt(self, settings: config.Settings, reader: FaceReader, finder: FaceFinder | None = None) -> None:
         """Go on with other settings, another reader and, if given, another detector; tracks and labels stay."""
@@ -162,10 +162,16 @@ class Perceiver:
             self._note(frames)
 
     def close(self) -> None:
-        """Tell of the end of every track that is still there, and let the detector go."""
-        self.gap()
-        with self._searching:
-            self._finder.close()
+        """Tell of the end of every track that is still there, and let the detector go; but for what a step that hangs
+        works with."""
+        _once_free(self._reading, self._end_tracks)
+        _once_free(self._searching, self._finder.close)
+
+    def _end_tracks(self) -> None:
+        self._void = self._turn
+        self._hand_on(self._settler.close())
+        self._tracker.forget()
+        self._note(None)
 
     def _read(self, found: Found) -> Scene:
         frame, began = found.frame, self._clock()
@@ -199,6 +205,14 @@ class Perceiver:
     def _hand_on(self, events: Sequence[EmotionEvent]) -> None:
         for event in events:
             self._tell(event)
+
+
+def _once_free(lock: Lock, do: Callable[[], None]) -> None:
+    if lock.acquire(timeout=HANG_SECONDS):
+        try:
+            do()
+        finally:
+            lock.release()
 
 
 def moved(face: Face, box: Box) -> Face:

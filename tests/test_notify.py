@@ -207,3 +207,12 @@ def test_a_detector_that_hangs_starves_the_watchdog_though_the_daemon_looks_aliv
             watched.until("STATUS")
         assert {"WATCHDOG": "1"} in watched.all[:before]
         assert {"WATCHDOG": "1"} not in watched.all[before:]
+
+
+def test_a_detector_that_hangs_does_not_keep_the_daemon_from_ending():
+    """Its thread is left behind, and it is not closed while it may be at work."""
+    with daemon("--source", "demo", program="tests.hang") as running:
+        running.until("the detector hangs")
+        assert running.end() == 0
+    assert any("thread=detect left behind" in line for line in running.log)
+    assert not any("Traceback" in line for line in running.log)
