@@ -8,8 +8,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from struct import pack
 
@@ -17,6 +15,7 @@ import pytest
 
 from edge.sources import v4l2
 from edge.sources.v4l2 import Card, Exposure, Mode
+from tests import devices, packages
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -207,35 +206,17 @@ def test_no_descriptor_is_left_open(node):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-WHEELS = "numpy", "opencv-python-headless"
+INSTALLED = "import subprocess\nsubprocess.run(['/usr/lib/emotion-edge/current/bin/python', '{script}'], check=True)\n"
 
 
 @pytest.mark.device
 @pytest.mark.timeout(1500)
 def test_a_real_v4l2_camera_is_read_lost_and_found_again_under_another_number(tmp_path):
     """In a virtual device, with the kernel's test camera: formats, colours, and the name that lasts."""
-    devices = pytest.importorskip("tests.devices")
-    shutil.copytree(ROOT / "edge", tmp_path / "code" / "edge", ignore=shutil.ignore_patterns("__pycache__"))
-    locked = dict(
-        line.split(" ")[0].split("==")
-        for line in (ROOT / "requirements/device.txt").read_text().splitlines()
-        if "==" in line
-    )
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--python-version=3.13",
-    ]
-    pip += [f"--platform=manylinux{each}_x86_64" for each in ("2014", "_2_27", "_2_28")]
-    names = [f"{each}=={locked[each]}" for each in WHEELS]
-    subprocess.run([*pip, f"--target={tmp_path / 'packages'}", *names], check=True, timeout=300)
-    script = (HERE / "device_checks" / "v4l2.py").read_text()
-    found = devices.run_on(devices.PC, tmp_path, script, timeout_seconds=900)
+    shutil.copy(HERE / "device_checks" / "v4l2.py", tmp_path)
+    script = INSTALLED.format(script=devices.SHARE / "v4l2.py")
+    package = packages.deb("trixie", devices.PC.architecture)
+    found = devices.run_on(devices.PC, package, tmp_path, script, timeout_seconds=900)
     assert found["card"] == {"driver": "vivid", "name": "vivid", "bus": "platform:vivid-000", "is_camera": True}
     assert [path for path, _ in found["listed"]] == ["/dev/video0"]
     assert found["lasting"].startswith("/dev/v4l/by-path/platform-vivid")

@@ -1,13 +1,12 @@
 """What a real V4L2 camera shows of our code: vivid, the kernel's own test camera, in a virtual device.
 
-Run by tests/test_v4l2.py there, as root, with the packages and our code beside it; writes results.json, what was found,
+Run by tests/test_v4l2.py there, as root, by the Python of the installed package; writes results.json, what was found,
 and ioctls.json, what the kernel answered.
 """
 
 import fcntl
 import json
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -15,18 +14,17 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+from edge import config
+from edge.sources import v4l2
+from edge.sources.camera import open_webcam
+from edge.sources.cameras import lasting_path, list_cameras
+from edge.sources.guard import Guarded
+from edge.sources.watch import Limits
+
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "packages"), str(HERE / "code")]
-
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-
-from edge import config  # noqa: E402
-from edge.sources import v4l2  # noqa: E402
-from edge.sources.camera import open_webcam  # noqa: E402
-from edge.sources.cameras import lasting_path, list_cameras  # noqa: E402
-from edge.sources.guard import Guarded  # noqa: E402
-from edge.sources.watch import Limits  # noqa: E402
 
 PATIENT = Limits(opening_seconds=120, silent_seconds=30, longest_delay_seconds=2)
 """With software emulation, in which a process takes long to start."""
@@ -147,8 +145,7 @@ def main() -> None:
     turned = picture(path, upside_down=True)
     found["turned"] = int(np.abs(turned[::-1, ::-1][300, bars].astype(int) - ours[300, bars]).max())
     command = [sys.executable, "-m", "edge", "cameras", "--json"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:2])}
-    found["command"] = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+    found["command"] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     plug_out()
     found["unplugged"] = unplugged_and_back()
     (HERE / "results.json").write_text(json.dumps(found, default=str))
