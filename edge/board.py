@@ -1,6 +1,7 @@
 """Board: what the computer says of itself: its name, temperature, throttling, memory."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 MODEL = Path("/proc/device-tree/model")
@@ -46,7 +47,7 @@ def processor(path: Path = PROCESSOR) -> str:
 
 def temperature_celsius(thermal: Path = THERMAL) -> float | None:
     """Of the hottest thermal zone, degrees; none where the system tells of no zone."""
-    millidegrees = [_number(zone / "temp", 10) for zone in thermal.glob("thermal_zone*")]
+    millidegrees = [_number(zone / "temp", 10) for zone in _there(thermal, "thermal_zone*")]
     told = [each / 1000 for each in millidegrees if each is not None]
     return max(told, default=None)
 
@@ -58,8 +59,9 @@ def throttled(system: Path = SYSTEM) -> tuple[str, ...]:
 
 def throttle_bits(system: Path = SYSTEM) -> int | None:
     """As THROTTLE_BITS has them; none where nothing is told, as on other boards than a Raspberry Pi."""
-    told = [_number(path, 16) for path in system.glob(THROTTLED)]
-    alarms = [_number(each / "in0_lcrit_alarm", 10) for each in system.glob(ALARMS) if text(each / "name") == VOLTMETER]
+    told = [_number(path, 16) for path in _there(system, THROTTLED)]
+    meters = [each for each in _there(system, ALARMS) if text(each / "name") == VOLTMETER]
+    alarms = [_number(each / "in0_lcrit_alarm", 10) for each in meters]
     return next((bits for bits in [*told, *alarms] if bits is not None), None)
 
 
@@ -72,6 +74,12 @@ def throttle_names(bits: int) -> tuple[str, ...]:
 def resident_bytes() -> int:
     """Memory of this process that is in RAM (Linux's statm, second field)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@cache
+def _there(folder: Path, pattern: str) -> tuple[Path, ...]:
+    """Sensors do not come and go, and looking for them once a second takes longer than asking them."""
+    return tuple(folder.glob(pattern))
 
 
 def _number(path: Path, base: int) -> int | None:

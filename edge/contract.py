@@ -261,8 +261,8 @@ class ModelCard:
             raise ModelError(f"model abstain threshold {self.abstain!r}: expected 0 to 1")
 
     def to_json(self) -> str:
-        """The card as text."""
-        return json.dumps(self.as_document(), indent=1, ensure_ascii=False) + "\n"
+        """The card as text, without spaces: in a small model each kilobyte counts."""
+        return json.dumps(self.as_document(), separators=(",", ":"), ensure_ascii=False) + "\n"
 
     def as_document(self) -> dict[str, Any]:
         """The card as it stands in `model.json`."""

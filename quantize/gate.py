@@ -12,7 +12,7 @@ from train.metrics import expected_calibration_error
 CHANCE = 1.64
 """Of a label whose answers changed for `flips` faces, right to wrong or wrong to right, so many square roots of `flips`
 faces may be lost by chance alone (McNemar 1947, one-sided 5 %)."""
-CARD_ROOM_BYTES = 6000
+CARD_ROOM_BYTES = 4000
 """By so much the card may still grow, when what is measured later is written into it."""
 
 
