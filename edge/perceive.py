@@ -74,10 +74,11 @@ class Reader:
 class Perceiver:
     """Two steps, each for a thread of its own: a frame is searched while the faces of the one before are read.
 
-        find  a frame in, what was found in it out; `look_around(frame)`, which may follow, finds those far away
-        read  what was found in, a Scene out; hands each event on before it returns
+        find  a frame in, what was found in it out
+        read  what was found in, a Scene out; hands each event on before it returns; `look_around`, which may follow,
+              finds who is far away
 
-    `perceiver(frame)` is both. Other threads may call what is no step: it happens between two readings.
+    `perceiver(frame)` is all three. Other threads may call what is no step: it happens between two readings.
 
     tell   is called with each event, in their order; it must return at once
     note   is called after each thing that happened: see Happening
@@ -102,7 +103,10 @@ class Perceiver:
         self._searching, self._reading = Lock(), Lock()  # who wants both takes `_reading` first
 
     def __call__(self, frame: Frame) -> Scene:
-        return self.read(self.find(frame))
+        found = self.find(frame)
+        scene = self.read(found)
+        self.look_around(found)
+        return scene
 
     def find(self, frame: Frame) -> Found:
         """The first step."""
@@ -112,11 +116,6 @@ class Perceiver:
             faces = None if self._is_between() else self._finder.find(frame)
             return Found(frame, faces, (time.perf_counter() - began) * 1000, began, self._turn)
 
-    def look_around(self, frame: Frame) -> None:
-        """When what was found in the frame was handed on: what the detector does for the next ones."""
-        with self._searching:
-            self._finder.look_around(frame)
-
     def read(self, found: Found) -> Scene:
         """The second step."""
         with self._reading:
@@ -125,6 +124,12 @@ class Perceiver:
             scene = self._read(found)
             self._note(found)
             return scene
+
+    def look_around(self, found: Found) -> None:
+        """When the frame's scene was handed on: what the detector does for the next ones."""
+        if found.faces is not None:
+            with self._reading:
+                self._finder.look_around(found.frame)
 
     @property
     def model(self) -> str:

@@ -133,7 +133,7 @@ def perceiver_of(
 
 def stages_of(perceiver: Perceiver) -> tuple[Stage, ...]:
     """Its steps, each for a thread of its own: searching and reading take about as long, so they go on side by side."""
-    return Stage("detect", perceiver.find, perceiver.look_around), Stage("classify", perceiver.read)
+    return Stage("detect", perceiver.find), Stage("classify", perceiver.read, perceiver.look_around)
 
 
 def _perceiver(

@@ -80,9 +80,7 @@ def events_of(pictures: NDArray[np.uint8]) -> list[Any]:
     with closing(perceiver_of(settings, open_classifier(settings.model), told.append)) as perceive:
         for number, picture in enumerate(pictures):
             moment = number / 30
-            frame = Frame(cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_YUYV), moment, moment, number)
-            perceive(frame)
-            perceive.look_around(frame)
+            perceive(Frame(cv2.cvtColor(picture, cv2.COLOR_YUV2RGB_YUYV), moment, moment, number))
     return told
 
 

@@ -118,11 +118,8 @@ def test_a_person_who_comes_and_goes_makes_one_start_and_one_end(classifier):
 def test_each_of_several_people_has_a_track_and_a_label_of_their_own(classifier):
     """T08: not the first face alone. The third is a small one, which the short range misses."""
     clip, told = DemoClip(paced=False), []
-    perceive, scenes = perceiver(classifier, told), []
-    for number in range(255, 300):
-        seen = frame(clip.picture(number), number)
-        scenes.append(perceive(seen))
-        perceive.look_around(seen)
+    perceive = perceiver(classifier, told)
+    scenes = [perceive(frame(clip.picture(number), number)) for number in range(255, 300)]
     perceive.close()
     assert {reading.track for reading in scenes[-1].readings} == {1, 2, 3}
     assert sorted((event.track, event.label) for event in told if event.type == "start") == [
@@ -194,7 +191,6 @@ def test_a_detector_that_is_taken_over_from_is_closed(classifier):
     perceive.adopt(settings, Reader(classifier, LIMITS), after)
     seen = frame(read_picture(ASSETS / "astronaut.jpg"))
     perceive(seen)
-    perceive.look_around(seen)
     assert (before.closed, after.closed) == (True, False) and after.looked_at is seen
     perceive.close()
     assert after.closed
@@ -244,6 +240,9 @@ def test_between_searches_a_face_is_where_its_motion_takes_it(classifier):
 
         def is_face(self, seen, face):
             return finder.is_face(seen, face)
+
+        def look_around(self, seen):
+            finder.look_around(seen)
 
         def close(self):
             finder.close()

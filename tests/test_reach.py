@@ -43,7 +43,7 @@ Seen = Iterator[tuple[tuple[Face, ...], int]]
 def watched(pictures: Iterable[np.ndarray], max_faces: int = 10) -> Seen:
     """What is found in each, and by how many runs."""
     near = Counted(Faces(range="short", max_faces=EVERYBODY))
-    reach = Reach(near, max_faces)
+    reach = Reach(near, near, max_faces)
     for number, pixels in enumerate(pictures):
         before, seen = near.runs, frame(pixels, number)
         faces = reach.find(seen)
@@ -92,7 +92,8 @@ def test_who_comes_is_found_within_two_seconds_and_who_leaves_costs_nothing_more
 
 def test_a_clock_that_goes_back_or_stalls_does_no_harm() -> None:
     (crowded, truth), *_ = crowd(1, 10, seed=1)
-    reach = Reach(BlazeFace(Faces(range="short", max_faces=EVERYBODY)), 10)
+    near, other = (BlazeFace(Faces(range="short", max_faces=EVERYBODY)) for _ in range(2))
+    reach = Reach(near, other, 10)
     for moment in (1e6, *np.arange(0, 2, 1 / 30), 2.0, 2.0):
         seen = Frame(crowded, 0, float(moment), 0)
         faces = reach.find(seen)

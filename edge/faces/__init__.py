@@ -27,12 +27,11 @@ class FaceFinder(Detector, Protocol):
     """Finds faces, and tells them from what only looks like one at first sight."""
 
     def is_face(self, frame: Frame, face: Face) -> bool:
-        """Whether a closer look at what was found finds it again; by any one thread, also while another searches, and
-        when the detector was closed."""
+        """Whether a closer look at what was found finds it again; by one thread, also while another searches."""
         ...
 
     def look_around(self, frame: Frame) -> None:
-        """When the faces of a frame were handed on: what it takes to find more of them in the next; as `find`."""
+        """When there is time: what it takes to find more faces in the next frames; by the thread of `is_face`."""
         ...
 
 
@@ -66,8 +65,9 @@ def face_finder(settings: config.Faces) -> FaceFinder:
             return MediaPipe(wanted)
         return BlazeFace(wanted)
 
-    is_face = CloserLook(BlazeFace(everybody)).is_face
+    other = BlazeFace(everybody)
+    is_face = CloserLook(other).is_face
     if settings.range != "auto":
         return _Finder(make(settings), is_face)
-    reach = Reach(make(everybody), settings.max_faces)
+    reach = Reach(make(everybody), other, settings.max_faces)
     return _Finder(reach, is_face, reach.look_around)

@@ -1,5 +1,6 @@
 """Reach: the quick network sees the whole frame, and again, magnified, the faces that it misses there."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -32,38 +33,42 @@ class Reach:
     """A Detector that sees small faces, too, by the network of the short range: one to four runs of it a frame.
 
     One is for the whole frame. Known faces that it misses are looked for where they were, up to nine in one run. From
-    time to time one more is for a tile of the frame, each in turn, when the frame's faces have been handed on; who is
-    new there is looked for in the next frame.
+    time to time another thread, when it has time, searches a tile of the frame, each in turn; who is new there is
+    looked for in the next frame.
+
+    near   sees the short range
+    other  the same, for the other thread
     """
 
-    def __init__(self, near: Detector, max_faces: int) -> None:
-        self._near, self._max_faces = near, max_faces
+    def __init__(self, near: Detector, other: Detector, max_faces: int) -> None:
+        self._near, self._other, self._max_faces = near, other, max_faces
         self._known: list[Face] = []
         self._faces: list[Face] = []
-        self._searched = -1  # number of the frame that they are from
+        self._newcomers: deque[Face] = deque()  # from the other thread
         self._peeked_at = float("-inf")
         self._peeks = 0
 
     def find(self, frame: Frame) -> tuple[Face, ...]:
         """As Detector says."""
         faces = list(self._near.find(frame))
-        missed = [face for face in self._known if not _is_among(face, faces)]
+        known = self._known + [self._newcomers.popleft() for _ in range(len(self._newcomers))]
+        missed = [face for face in known if not _is_among(face, faces)]
         for first in range(0, len(missed), CELLS):
             again = self._magnified(frame, missed[first : first + CELLS])
             faces += [face for face in again if not _is_among(face, faces)]
         faces.sort(key=lambda face: -face.box.area)
-        self._known = [face for face in faces if face.score >= TRUSTED or _is_among(face, self._known)][:FOLLOWED]
-        self._searched, self._faces = frame.number, faces
+        self._known = [face for face in faces if face.score >= TRUSTED or _is_among(face, known)][:FOLLOWED]
+        self._faces = faces
         return tuple(faces[: self._max_faces])
 
     def look_around(self, frame: Frame) -> None:
-        """As FaceFinder says: in a tile, if it is time for one and the frame was searched."""
-        if frame.number != self._searched or 0 <= frame.moment - self._peeked_at < PEEK_SECONDS:
+        """As FaceFinder says: in a tile, if it is time for one."""
+        if 0 <= frame.moment - self._peeked_at < PEEK_SECONDS:
             return
         self._peeked_at = frame.moment
         newcomers = [face for face in self._peek(frame) if face.score >= TRUSTED and not _is_among(face, self._faces)]
-        if newcomers and len(self._known) < FOLLOWED:
-            self._known = (self._known + newcomers)[:FOLLOWED]
+        if followed := newcomers[: FOLLOWED - len(self._known)]:
+            self._newcomers.extend(followed)
             self._peeked_at = float("-inf")  # where one comes others do: the next tile at once
 
     def close(self) -> None:
@@ -82,7 +87,7 @@ class Reach:
         left, top = places[self._peeks % len(places)]
         self._peeks += 1
         tile = frame.pixels[top : top + side, left : left + side]
-        return [face.shifted(left, top) for face in self._near.find(replace(frame, pixels=tile))]
+        return [face.shifted(left, top) for face in self._other.find(replace(frame, pixels=tile))]
 
 
 @lru_cache(maxsize=8)
