@@ -98,6 +98,7 @@ class Control:
         self._governor = Governor(settings.governor)
         self._effort = self._governor.effort
         self._stamps = self._present_stamps()
+        self._load()  # the board's sensors are looked for here, once, where no interrupt comes
         self._told: tuple[Any, ...] = ()
         self._due = dict.fromkeys(("sweep", "look", "weigh", "outlets", "tell", "systemd"), float("-inf"))
 
