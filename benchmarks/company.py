@@ -111,15 +111,15 @@ def _connected(port: int) -> socket.socket | None:
 
 
 def _is_open(wire: socket.socket) -> bool:
-    try:
-        still = wire.recv(1, socket.MSG_DONTWAIT) != b""
-    except BlockingIOError:
-        return True
-    except OSError:
-        still = False
-    if not still:
-        wire.close()
-    return still
+    """Whether it still is; one that the other end shut is closed."""
+    with suppress(OSError):
+        try:
+            if wire.recv(1, socket.MSG_DONTWAIT):
+                return True
+        except BlockingIOError:
+            return True
+    wire.close()
+    return False
 
 
 @contextmanager

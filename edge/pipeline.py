@@ -88,12 +88,7 @@ class Pipeline:
     Leaving the block stops everything, and waits for it, at most LEAVE_SECONDS.
     """
 
-    def __init__(
-        self,
-        source: Frames,
-        stages: Sequence[Stage],
-        every: bool = False,
-    ) -> None:
+    def __init__(self, source: Frames, stages: Sequence[Stage], every: bool = False) -> None:
         self._source = source
         self._frames: Slot[Frame] = Slot(every)
         self._scenes: Slot[Scene] = Slot(every)

@@ -68,6 +68,17 @@ def test_no_face_is_reported_twice() -> None:
         assert all(a.box.iou(b.box) < 0.2 for a in faces for b in faces if a is not b)
 
 
+def test_whom_the_other_thread_saw_again_and_again_is_reported_once() -> None:
+    """It may look around several times before the next frame is searched."""
+    near, other = (BlazeFace(Faces(range="short", max_faces=EVERYBODY)) for _ in range(2))
+    reach, ((crowded, truth),) = Reach(near, other, 10), crowd(1, 3, seed=1)
+    for number in range(40):
+        reach.look_around(frame(crowded, 6 * number))
+    faces = reach.find(frame(crowded, 240))
+    assert hits(faces, truth) == 3
+    assert all(a.box.iou(b.box) < 0.2 for a in faces for b in faces if a is not b)
+
+
 def test_a_near_face_costs_one_run_and_is_as_the_short_range_sees_it() -> None:
     pictures = [pixels for pixels, _ in crowd(40, 1, seed=1)]
     near = BlazeFace(Faces(range="short"))

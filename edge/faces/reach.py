@@ -51,7 +51,7 @@ class Reach:
     def find(self, frame: Frame) -> tuple[Face, ...]:
         """As Detector says."""
         faces = list(self._near.find(frame))
-        known = self._known + [self._newcomers.popleft() for _ in range(len(self._newcomers))]
+        known = self._with_newcomers()
         missed = [face for face in known if not _is_among(face, faces)]
         for first in range(0, len(missed), CELLS):
             again = self._magnified(frame, missed[first : first + CELLS])
@@ -74,6 +74,15 @@ class Reach:
     def close(self) -> None:
         """As Detector says."""
         self._near.close()
+
+    def _with_newcomers(self) -> list[Face]:
+        """Who is known; the other thread may have seen somebody twice, in two tiles, before this one came to it."""
+        known = list(self._known)
+        for _ in range(len(self._newcomers)):
+            newcomer = self._newcomers.popleft()
+            if not _is_among(newcomer, known):
+                known.append(newcomer)
+        return known[:FOLLOWED]
 
     def _magnified(self, frame: Frame, known: Sequence[Face]) -> list[Face]:
         """Those of them that are seen where they were."""
