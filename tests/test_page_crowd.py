@@ -32,7 +32,8 @@ MORE_BYTES = 20_000_000
 @pytest.mark.long
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_crowd_is_bounded_and_neither_the_page_nor_the_daemon_suffers(tmp_path: Path, tls: bool) -> None:
-    """500 connections that say nothing, each opened anew when it is dropped, and 50 that say a byte at a time."""
+    """500 connections that say nothing, or one byte, each opened anew when it is dropped, and 50 that say a byte at a
+    time."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     settings: dict[str, Any] = certificate(tmp_path) if tls else {}
@@ -66,7 +67,8 @@ def answered(page: Page) -> bool:
 
 
 def besiege(page: Page, leave: threading.Event, number: int) -> None:
-    """One of eleven: fifty connections each, ten times idle and once slow, all kept open as long as they last."""
+    """One of eleven, each with fifty connections that are kept open as long as they last: idle ones, of which the odd
+    say a byte at first, and once slow ones."""
     clients: list[socket.socket] = []
     slow = number == 10
     head = head_of(page, "GET", "/api/state")
@@ -75,6 +77,8 @@ def besiege(page: Page, leave: threading.Event, number: int) -> None:
             break
         while len(clients) < 50:
             clients.append(connected(page))
+            with suppress(OSError):
+                clients[-1].send(b"G" * (number % 2))
         for client in list(clients):
             try:
                 client.setblocking(False)

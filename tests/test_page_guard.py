@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from starlette.routing import Route
 
@@ -354,12 +355,26 @@ def test_headers_that_are_too_large_are_refused(page: Page) -> None:
 
 
 def test_a_client_that_keeps_us_waiting_is_dropped_for_a_new_one(page: Page) -> None:
-    with ExitStack() as idle:
-        first = idle.enter_context(connected(page))
-        others = [idle.enter_context(connected(page)) for _ in range(90)]
+    with ExitStack() as waiting:
+        first, *others = [waiting.enter_context(connected(page)) for _ in range(91)]
+        for client in (first, *others):
+            client.sendall(b"GET /heal")
         assert ask(page, "/healthz").status_code == 200
         assert dropped(first)
         assert sum(map(dropped, others)) < 40
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="this system has no deferred accept")
+def test_clients_that_say_nothing_take_nobodys_place(page: Page) -> None:
+    """They wait in the kernel: the page's process does not hear of them before they speak."""
+    process = psutil.Process(page.pid)
+    with ExitStack() as idle:
+        silent = [idle.enter_context(connected(page)) for _ in range(300)]
+        assert ask(page, "/healthz").status_code == 200
+        assert len(process.net_connections()) <= 8
+        assert not any(map(dropped, silent))
+        silent[0].sendall(head_of(page, "GET", "/healthz"))
+        assert silent[0].recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
 def dropped(client: socket.socket) -> bool:

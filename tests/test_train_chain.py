@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -119,6 +120,28 @@ def test_a_run_can_start_from_another_ones_network(stripes, teacher, tmp_path):
     assert (after == before).mean() > 0.9
     described = json.loads((tmp_path / "on" / "run.json").read_text())
     assert described["start"]["run"] == teacher.name
+
+
+def test_what_the_network_to_start_from_has_learned_is_not_judged_and_not_forgotten(stripes, teacher, tmp_path, capsys):
+    """The same pictures, drawn into other splits: half of the teacher's training faces would be validation faces."""
+    from train.fit import fit
+
+    other = tmp_path / "other"
+    for label in (stripes / "train").iterdir():
+        pictures = sorted(label.iterdir())
+        for split, chosen in (("train", pictures[:12]), ("val", pictures[12:])):
+            (other / split / label.name).mkdir(parents=True)
+            for each in chosen:
+                (other / split / label.name / f"seen-{each.name}").symlink_to(each)
+    shutil.copytree(stripes / "val", other / "val", dirs_exist_ok=True)
+    assert len(data.judged(importers.read(other), "validation")) == (12 + 6) * len(LABELS)
+    fit([other], tmp_path / "on", recipe(epochs="1", heads="votes"), start=teacher)
+    assert f"{12 * len(LABELS)} validation faces are left out" in capsys.readouterr().out
+    kept, before = (data.Trained.read(run / "manifest.txt") for run in (tmp_path / "on", teacher))
+    assert set(kept.sha256) == set(before.sha256) and len(kept.sha256) == 24 * len(LABELS)
+    described = json.loads((tmp_path / "on" / "run.json").read_text())
+    assert described["faces"] <= 12 * len(LABELS)
+    assert described["manifest_sha256"] == data.manifest_sha256(kept.sha256)
 
 
 def test_another_network_cannot_be_started_from(stripes, teacher, tmp_path):

@@ -194,7 +194,85 @@ def vggface_name(layer: str) -> str:
     return {"conv1_conv": "conv1/7x7_s2", "conv1_bn": "conv1/7x7_s2/bn"}.get(layer, layer)
 
 
-@pytest.mark.parametrize("name", ["vgg19", "resnet50", "mobilenet-v2"])
+def write_dlib(path: Path, filters: list[np.ndarray], affines: list[np.ndarray]) -> None:
+    """Convolutions (filters, channels, height, width), no biases, each with its gamma and beta, as dlib writes them."""
+
+    def tensor(name: bytes, numbers: np.ndarray) -> bytes:
+        size = numbers.size.to_bytes(4, "little").rstrip(b"\0")
+        one = b"\x01\x01"
+        shape = bytes([len(size)]) + size + 3 * one
+        return b"\x01" + bytes([len(name)]) + name + b"\x01\x02" + shape + numbers.astype("<f4").tobytes() + 5 * one
+
+    written = b"\x01\x0dloss_metric_2"
+    for kernel, affine in zip(filters, affines, strict=True):
+        without_bias = np.concatenate([kernel.ravel(), np.zeros(len(kernel))])
+        written += tensor(b"con_4", without_bias) + tensor(b"affine_", affine) + b"\x01\x05relu_110"
+    path.write_bytes(written)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_face_recognition_of_dlib_becomes_the_same_network_at_half_the_width(channels: int, tmp_path: Path) -> None:
+    """By dlib's own description: pictures twice as wide, (pixel - mean) / 256, channels that are added are zero."""
+    import keras
+    from keras import ops
+
+    rng = np.random.default_rng(3)
+    widths = [32] * 7 + [64] * 8 + [128] * 4
+    sides = [7] + [3] * 18
+    filters = [
+        rng.normal(0, (channels_in * side**2) ** -0.5, (width, channels_in, side, side)).astype(np.float32)
+        for width, channels_in, side in zip(widths, [3, *widths], sides, strict=False)
+    ]
+    affines = [np.concatenate([rng.uniform(0.5, 1.5, width), rng.normal(0, 0.1, width)]) for width in widths]
+    write_dlib(tmp_path / "dlib.dat", filters, affines)
+    layers = iter(zip(filters, affines, strict=True))
+
+    def convolved(x: Any, stride: int = 1, padding: str = "same") -> Any:
+        kernel, affine = next(layers)
+        gamma, beta = np.split(affine.astype(np.float32), 2)
+        return ops.conv(x, kernel.transpose(2, 3, 1, 0), stride, padding) * gamma + beta
+
+    x = faces(48, channels)
+    pixels = np.repeat(np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0))) * 127.5 + 127.5, 3 // channels, axis=-1)
+    wide = ops.image.resize(pixels, (104, 104), interpolation="bilinear")
+    seen = (wide - np.array([122.782, 117.001, 104.298], np.float32)) / 256
+    y = ops.max_pool(ops.relu(convolved(seen[:, 1:102, 1:102], 2, "valid")), 3, 2, "same")
+    for halved in (0, 0, 0, 1, 0, 0, 0, 1, 0):
+        changed = convolved(ops.relu(convolved(y, 1 + halved)))
+        kept = ops.average_pool(y, 2) if halved else y
+        more = changed.shape[-1] - kept.shape[-1]
+        y = ops.relu(changed + ops.pad(kept, ((0, 0), (0, 0), (0, 0), (0, more))))
+    wanted = np.asarray(ops.mean(y, axis=(1, 2)))
+    built_features = features(built("face-resnet-small", 48, channels, str(tmp_path / "dlib.dat")))
+    assert isinstance(built_features, keras.Model)
+    assert np.abs(built_features.predict(x, verbose=0) - wanted).max() < 1e-3 * np.abs(wanted).max()
+    with pytest.raises(SettingsError, match="19 convolutions: expected 27 or more"):
+        built("face-resnet", 48, channels, str(tmp_path / "dlib.dat"))
+    whole = (tmp_path / "dlib.dat").read_bytes()
+    for damaged in (whole[:-100_000], whole[:5] + whole[50_000:]):
+        (tmp_path / "damaged.dat").write_bytes(damaged)
+        with pytest.raises(SettingsError, match=r"damaged\.dat"):
+            built("face-resnet-small", 48, channels, str(tmp_path / "damaged.dat"))
+
+
+def test_a_small_face_resnet_begins_with_the_first_levels_of_a_trained_one(tmp_path: Path) -> None:
+    """And not with what a run of another network left."""
+    large, other = built("face-resnet"), built("residual-nano")
+    for model in (large, other):
+        model.save(tmp_path / f"{model.name}.keras")
+    small = built("face-resnet-small", weights=str(tmp_path / "face-resnet.keras"))
+    taken = [layer.name for layer in small.layers if type(layer).__name__ == "Conv2D"]
+    assert len(taken) == 21
+    for name in taken:
+        for ours, theirs in zip(small.get_layer(name).weights, large.get_layer(name).weights, strict=True):
+            assert np.array_equal(ours, theirs)
+    for name in ("residual-nano", "none"):
+        with pytest.raises(SettingsError, match=r"expected best\.keras of a run with face-resnet") as refused:
+            built("face-resnet-small", weights=str(tmp_path / f"{name}.keras"))
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["vgg19", "resnet50", "mobilenet-v2", "face-resnet"])
 def test_weights_that_cannot_be_had_are_named_in_one_line(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import SettingsError, SourceError
 from edge.whole import whole
-from train.data import FaceSet, Trained
+from train.data import Trained
 from train.recipe import Recipe
 
 Weights = list[NDArray[Any]]
@@ -49,8 +49,8 @@ class Progress:
         return bool(patience and scores and len(scores) - 1 - int(np.argmax(scores)) >= patience)
 
 
-def begin(run: Path, description: dict[str, Any], training: FaceSet) -> None:
-    """Write what a run is begun with, and the marks of its training faces.
+def begin(run: Path, description: dict[str, Any], seen: Trained) -> None:
+    """Write what a run is begun with, and the marks of the faces that its network learns from, or has learned from.
 
     SettingsError, naming what differs, if it was begun with something else.
     """
@@ -64,7 +64,7 @@ def begin(run: Path, description: dict[str, Any], training: FaceSet) -> None:
         )
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise SettingsError(f"{run}: begun with other settings ({told}{more}): give the same, or another --run folder")
-    _write(run / "manifest.txt", Trained.of(training).text())
+    _write(run / "manifest.txt", seen.text())
     _write(run / "run.json", json.dumps(description, indent=1) + "\n")
 
 

@@ -260,7 +260,17 @@ class Trained:
     def text(self) -> str:
         """The content of `manifest.txt`, whatever the order of the faces."""
         rows = zip(self.sha256, self.phash, self.source, strict=True)
-        return "".join(sorted(f"{sha256} {int(phash):016x} {source}\n" for sha256, phash, source in rows))
+        marks = (f"{sha256} {int(phash):016x} {source}" if source else sha256 for sha256, phash, source in rows)
+        return "".join(f"{each}\n" for each in sorted(marks))
+
+    def joined(self, other: "Trained") -> "Trained":
+        """These faces and those of `other`; a picture of both stands once, as here."""
+        new = ~np.isin(other.sha256, self.sha256)
+        return Trained(
+            np.concatenate([self.sha256, other.sha256[new]]),
+            np.concatenate([self.phash, other.phash[new]]),
+            np.concatenate([self.source, other.source[new]]),
+        )
 
     def holds(self, faces: FaceSet) -> NDArray[np.bool_]:
         """(n,) for each face: is it one of these?"""

@@ -43,16 +43,19 @@ def fit(
 
     teacher  file of `train distill`
     exclude  CSV of `train audit`: the training faces that it names stay out
-    start    folder of a run with the same network: begin with its best weights, to go on learning from other faces
+    start    folder of a run with the same network: begin with its best weights, to go on learning from other faces;
+             no validation face is judged that this run has learned from, and the manifest names its faces too
     told     is called after each epoch with what was measured
     SettingsError if `run` was begun with another recipe or other data.
     """
     faces = importers.read_all(paths)
     training, excluded = _without(data.trainable(faces), exclude)
-    validation = _validation(faces, recipe)
+    before = data.Trained.read(start / "manifest.txt") if start else None
+    validation = _validation(faces, recipe, before)
     splits.refuse_absent(faces)
     aims = targets(training, recipe, teacher)
-    checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded, start), training)
+    seen = data.Trained.of(training).joined(before) if before else data.Trained.of(training)
+    checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded, start, seen), seen)
 
     with _precision(recipe.precision):
         progress = _start_or_resume(run, recipe, start)
@@ -109,11 +112,16 @@ def _without(training: data.FaceSet, exclude: Path | None) -> tuple[data.FaceSet
     return _some(training.where(~out), "training"), told
 
 
-def _validation(faces: data.FaceSet, recipe: Recipe) -> data.FaceSet:
-    """All that can be judged by; SourceError for a head that none of them has an answer for."""
+def _validation(faces: data.FaceSet, recipe: Recipe, before: data.Trained | None) -> data.FaceSet:
+    """All that were not seen `before`; SourceError for a head that none of them has an answer for."""
+    faces = faces.where(faces.split == "validation")
+    if before:
+        seen = before.holds(faces)
+        tqdm.write(f"{seen.sum()} validation faces are left out: the network to start from has learned from them")
+        faces = faces.where(~seen)
     for head in recipe.heads:
         _some(data.judged(faces, "validation", head), f"validation (with a right answer for {head!r})")
-    return faces.where(faces.split == "validation")
+    return faces
 
 
 def _some(faces: data.FaceSet, what: str) -> data.FaceSet:
@@ -130,6 +138,7 @@ def _description(
     teacher: Path | None,
     excluded: dict[str, Any] | None,
     start: Path | None,
+    seen: data.Trained,
 ) -> dict[str, Any]:
     """What the network comes from, for run.json."""
     known = int((aims.weights[VALENCE_AROUSAL] > 0).sum()) if recipe.valence != "none" else 0
@@ -142,7 +151,7 @@ def _description(
         "valence_arousal": {"source": recipe.valence, "faces": known} if known else None,
         "licences": sorted({str(each) for each in training.licence}),
         "faces": len(training),
-        "manifest_sha256": data.manifest_sha256(training.sha256),
+        "manifest_sha256": data.manifest_sha256(seen.sha256),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }

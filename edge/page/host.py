@@ -46,8 +46,12 @@ SETTLED_SECONDS = 60.0
 HUNG_SECONDS = 30.0
 """A process that does not read for so long, while there is something to read, is ended."""
 
-BACKLOG = 128
-"""Connections that wait to be accepted, for example while the process starts."""
+BACKLOG = 1024
+"""Connections that wait to be accepted, for example while the process starts, or because they have not said a word."""
+
+SILENT_SECONDS = 30
+"""For so long the kernel keeps a connection that says nothing (tcp(7), TCP_DEFER_ACCEPT): a crowd that only connects
+costs no process any time. The page's own deadline comes after it."""
 
 SEND_BUFFER_BYTES = 128 * 1024
 """What the kernel keeps for one client: about two pictures. Its own choice of megabytes would show a slow client the
@@ -252,6 +256,8 @@ def _listening(address: str, port: int) -> socket.socket:
         ) from error
     listener.setblocking(False)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    if hasattr(socket, "TCP_DEFER_ACCEPT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, SILENT_SECONDS)
     return listener
 
 

@@ -57,6 +57,8 @@ NETWORKS: dict[str, Network] = {
     "mobilenet-v2": Network("mobilenet_v2:body", side=96, pretrained=True),
     "mobilenet-v3-small": Network("mobilenet_v3_small:body", side=96, pretrained=True),
     "resnet50": Network("resnet50:body", side=96, pretrained=True),
+    "face-resnet": Network("face_resnet:body", pretrained=True),
+    "face-resnet-small": Network("face_resnet:small", pretrained=True),
     "vgg19": Network("vgg19:body", side=96, pretrained=True),
 }
 
