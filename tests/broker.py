@@ -86,7 +86,7 @@ class Broker:
             lines = (*lines, *self._secrets(folder))
         if lasting:
             # Without limits it writes a message to a listener that is there before it acknowledges it to the publisher.
-            limits = "max_inflight_messages 0", "max_queued_messages 0"
+            limits = "max_inflight_messages 0", "max_queued_messages 0", "queue_qos0_messages true"
             saving = "persistence true", f"persistence_location {folder}/", "autosave_on_changes true"
             lines = (*lines, *limits, *saving, "autosave_interval 1")
         if os.getuid() == 0:
@@ -172,11 +172,17 @@ class Message:
 
 
 class Listener:
-    """Keeps what comes on all topics; connects again by itself, and the broker keeps its session meanwhile."""
+    """Keeps what comes on all topics; connects again by itself, and the broker keeps its session meanwhile.
 
-    def __init__(self, broker: Broker, topic: str = "#", authority: Path | None = None, secret: bool = False) -> None:
+    With `qos` 0 it acknowledges nothing, and so reads to its end what a broker wrote before it was killed: whoever has
+    just written to a dead peer loses what it has not read yet.
+    """
+
+    def __init__(
+        self, broker: Broker, topic: str = "#", authority: Path | None = None, secret: bool = False, qos: int = 1
+    ) -> None:
         self.messages: list[Message] = []
-        self._topic = topic
+        self._topic, self._qos = topic, qos
         self._changed = Condition()
         self._there = False
         self._client = Client(
@@ -198,7 +204,7 @@ class Listener:
 
     def _on_connect(self, client: Client, _: Any, __: ConnectFlags, code: ReasonCode, ___: Properties | None) -> None:
         assert not code.is_failure, code
-        client.subscribe(self._topic, 1)
+        client.subscribe(self._topic, self._qos)
 
     def _on_subscribe(self, *_: Any) -> None:
         with self._changed:

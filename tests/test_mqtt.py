@@ -175,7 +175,7 @@ def test_a_broker_that_is_killed_again_and_again_costs_no_event(
 ) -> None:
     """With TLS and a password. The listener, which the broker kills off as well, drops what it has seen, by seq."""
     broker = mosquitto(*tls(certificates), "log_type all", secret=True, lasting=True)
-    listener = listen(broker, authority=certificates.authority, secret=True)
+    listener = listen(broker, authority=certificates.authority, secret=True, qos=0)
     here = device(secure(broker, certificates, tmp_path))
     here.publisher.show(status())
     returns: list[float] = []
@@ -230,7 +230,7 @@ def test_in_quiet_times_a_lost_connection_repeats_one_event_at_most(
 ) -> None:
     monkeypatch.setattr("edge.mqtt.outbox.DOUBT_SECONDS", 0.0)  # the last event lies longer back than that
     broker = mosquitto("log_type all", lasting=True)
-    listener, here = listen(broker), device(broker.port)
+    listener, here = listen(broker, qos=0), device(broker.port)
     kills = 3
     for kill in range(1, kills + 1):
         here.happens()
