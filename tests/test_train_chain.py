@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.contract import LABELS, crop
+from edge.classifier import MODELS, Classifier
+from edge.contract import LABELS, InputSpec, crop
 from edge.errors import SettingsError
 from tests.stripes import QUICK, striped, write_folders
 from train import data, importers
@@ -30,6 +30,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*experimental.*"),
 ]
 ROOT = Path(__file__).parents[1]
+NANO = MODELS / "emotion-7-nano.tflite"
 
 
 def recipe(**more: str) -> Recipe:
@@ -149,6 +150,66 @@ def test_another_network_cannot_be_started_from(stripes, teacher, tmp_path):
 
     with pytest.raises(SettingsError, match="another network: start from a run of the same one"):
         fit([stripes], tmp_path / "on", recipe(network="plain"), start=teacher)
+
+
+def of_the_nano(**more: str) -> Recipe:
+    return recipe(network="residual-nano", epochs="1", dropout="0", heads="label", **more)
+
+
+def test_the_weights_of_a_file_answer_as_the_file_and_go_on_learning(stripes):
+    """In training, too, where batch normalization goes by the batch: its folded numbers were unfolded rightly."""
+    from train import models, restored
+    from train.fit import build
+
+    faces = importers.read(stripes)
+    pictures = data.inputs(faces, InputSpec())
+    network = build(of_the_nano(**{"input.side": "48"}))
+    restored.take_over(network, NANO, pictures)
+    said = models.opened(NANO).logits(faces.pixels)
+    for training in (False, True):
+        found = np.asarray(network(pictures, training=training)["label"])
+        assert (found.argmax(axis=1) == said.argmax(axis=1)).mean() > 0.9
+        assert np.abs(found - said).mean() < 0.1 * said.std()
+
+
+def test_a_run_can_start_from_a_file(stripes, tmp_path):
+    from train import models
+    from train.checkpoint import saved
+    from train.fit import fit, predict
+
+    chosen = of_the_nano(**{"input.side": "48", "peak_rate": "0", "average": "0"})
+    fit([stripes], tmp_path / "on", chosen, start=NANO)
+    faces = importers.read(stripes)
+    found = predict(saved(tmp_path / "on"), faces, chosen.input)["label"].argmax(axis=1)
+    assert (found == models.opened(NANO).logits(faces.pixels).argmax(axis=1)).mean() > 0.8
+    card, described = Classifier.read(NANO).card, json.loads((tmp_path / "on" / "run.json").read_text())
+    assert described["start"] == {
+        "run": NANO.name,
+        "sha256": Classifier.read(NANO).sha256,
+        "manifest_sha256": card.train["manifest_sha256"],
+    }
+
+
+@pytest.mark.parametrize("settings", [{"network": "plain"}, {"network": "baseline"}, {"heads": "votes"}])
+def test_a_file_of_another_network_cannot_be_started_from(stripes, tmp_path, settings):
+    from train.fit import fit
+
+    with pytest.raises(SettingsError, match=r"emotion-7-nano\.tflite: not this network with the head 'label'"):
+        fit([stripes], tmp_path / "on", changed(of_the_nano(), settings), start=NANO)
+
+
+def test_a_file_teaches_beside_a_run_the_head_that_it_has(stripes, teacher, tmp_path):
+    from train import metrics, models
+    from train.distill import distill
+
+    distill([stripes], [teacher], tmp_path / "alone.npz")
+    distill([stripes], [teacher, NANO], tmp_path / "both.npz")
+    faces, file = data.trainable(importers.read(stripes)), models.opened(NANO)
+    with np.load(tmp_path / "alone.npz") as alone, np.load(tmp_path / "both.npz") as both:
+        np.testing.assert_array_equal(alone["votes"], both["votes"])
+        answers = (file.logits(faces.pixels) + file.logits(data.mirrored(faces).pixels)) / 2
+        mean = (answers + np.log(alone["label"])) / 2
+        np.testing.assert_allclose(both["label"], metrics.probabilities(mean), atol=0.05)
 
 
 def test_a_network_that_is_too_slow_is_refused_before_it_is_trained(stripes, tmp_path, capsys):

@@ -484,3 +484,40 @@ def test_training_needs_no_tensorflow(stripes: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run.json").read_text())["backend"] == "torch"
+
+
+def test_a_step_in_pytorchs_words_learns_what_one_of_keras_does() -> None:
+    """Three steps each from the same weights, the same batches."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    code = """if True:
+    import keras, numpy as np
+    from train import step
+    from train.fit import build
+    from train.losses import losses, optimizer
+    from train.recipe import Recipe
+    recipe = Recipe(dropout=0.0, optimizer="sgd", peak_rate=0.01)
+    rng = np.random.default_rng(0)
+    shares = {"votes": rng.dirichlet(np.ones(8), 48), "label": rng.dirichlet(np.ones(7), 48)}
+    whole = rng.normal(size=(48, 48, 48, 1)), shares, {head: rng.random(48) for head in shares}
+    batches = [
+        (whole[0][rows].astype("f4"), *({head: a[rows].astype("f4") for head, a in part.items()} for part in whole[1:]))
+        for rows in np.arange(48).reshape(3, 16)
+    ]
+    said, weights = [], []
+    for way in ("in Keras", "chosen"):
+        keras.utils.set_random_seed(1)
+        model, steps = build(recipe), optimizer(recipe)
+        steps.build(model.trainable_variables)
+        each, shares = losses(recipe)
+        model.compile(optimizer=steps, loss=each, loss_weights=shares)
+        learn = step.in_keras(model) if way == "in Keras" else step.chosen(model, steps, recipe)
+        assert learn.__module__ == ("train.step" if way == "in Keras" else "train.native")
+        said.append([learn(batch) for batch in batches])
+        weights.append(model.get_weights())
+    np.testing.assert_allclose(*said, rtol=1e-4)
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    """
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -186,7 +186,7 @@ def _add_fit(parser: Parser) -> None:
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="what `distill` wrote")
     parser.add_argument("--exclude", type=Path, metavar="CSV", help="what `audit` wrote")
     parser.add_argument(
-        "--start", type=Path, metavar="RUN", help="begin with its weights, e.g. to learn from own faces"
+        "--start", type=Path, metavar="RUN", help="begin with its weights, or a .tflite's, e.g. to learn from own faces"
     )
     parser.add_argument("--require-fps", type=float, metavar="N", help="refuse a network that is slower here")
     parser.set_defaults(do=_fit)
@@ -219,7 +219,9 @@ def _pairs(words: list[str]) -> dict[str, str]:
 def _add_distill(parser: Parser) -> None:
     _data(parser)
     _out(parser, "file to write (.npz)")
-    parser.add_argument("--teacher", type=Path, action="append", required=True, metavar="RUN", help="may be repeated")
+    parser.add_argument(
+        "--teacher", type=Path, action="append", required=True, metavar="RUN", help="or .tflite; may be repeated"
+    )
     parser.set_defaults(do=_distill)
 
 

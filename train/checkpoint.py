@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract import read_card, read_model_file
 from edge.errors import SettingsError, SourceError
 from edge.whole import whole
 from train.data import Trained
@@ -106,7 +107,10 @@ def saved(run: Path) -> Any:
 
 
 def origin(run: Path) -> dict[str, Any]:
-    """What another run's description says of the run that it starts from."""
+    """What a run's description says of the run, or the `.tflite` file, that it starts from."""
+    if not run.is_dir():
+        card = read_card(read_model_file(run), str(run))
+        return {"run": run.name, "sha256": file_sha256(run), "manifest_sha256": card.train.get("manifest_sha256")}
     before = _described(run)
     return {"run": run.name, "sha256": file_sha256(run / "best.keras"), "manifest_sha256": before["manifest_sha256"]}
 

@@ -8,9 +8,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import SettingsError
 from edge.whole import whole
-from train import data, importers, metrics
+from train import data, importers, metrics, models
 from train.checkpoint import file_sha256, recipe_of, saved
 from train.fit import predict
 
@@ -20,16 +19,14 @@ Answers = dict[str, NDArray[np.floating[Any]]]
 def distill(paths: list[Path], teachers: list[Path], out: Path) -> int:
     """Write the teachers' mean probabilities for every training face of `paths` to `out` (.npz); how many faces.
 
-    Each teacher, the folder of a run, sees a face and its mirror image; the logits are averaged over both and over
-    the teachers, head by head. A teacher's own answers stay in its folder, so another teacher costs only itself.
-    SettingsError if the teachers have not the same heads.
+    Each teacher, the folder of a run or a `.tflite` file, sees a face and its mirror image; the logits are averaged
+    over both and, head by head, over the teachers that have that head. A run's answers stay in its folder, so another
+    teacher costs only itself.
     """
     training = data.trainable(importers.read_all(paths))
-    each = [_remembered(training, run) for run in teachers]
-    heads = set(each[0])
-    if any(set(answers) != heads for answers in each):
-        raise SettingsError(f"teachers with the heads {[sorted(a) for a in each]}: expected the same heads for all")
-    mean = {head: np.mean([answers[head] for answers in each], axis=0) for head in sorted(heads)}
+    each = [_remembered(training, path) if path.is_dir() else _filed(training, path) for path in teachers]
+    heads = sorted({head for answers in each for head in answers})
+    mean = {head: np.mean([answers[head] for answers in each if head in answers], axis=0) for head in heads}
     shares = {head: metrics.probabilities(logits).astype(np.float32) for head, logits in mean.items()}
     _write(out, {"sha256": training.sha256, **shares})
     return len(training)
@@ -50,6 +47,13 @@ def _asked(faces: data.FaceSet, run: Path) -> Answers:
     straight, mirrored = predict(model, faces, spec), predict(model, data.mirrored(faces), spec)
     keras.backend.clear_session()
     return {head: (logits + mirrored[head]) / 2 for head, logits in straight.items()}
+
+
+def _filed(faces: data.FaceSet, file: Path) -> Answers:
+    model = models.opened(file)
+    head = model.heads[0]
+    logits = (model.logits(faces.pixels) + model.logits(data.mirrored(faces).pixels)) / 2
+    return {head: logits[:, [model.labels.index(label) for label in data.HEADS[head]]]}
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -14,17 +14,33 @@ from tqdm import tqdm
 
 from edge.contract import InputSpec, scale_pixels
 from edge.errors import SourceError
-from train import checkpoint, data, findings, history, importers, metrics, mixing, networks, splits, valence
+from train import (
+    checkpoint,
+    data,
+    findings,
+    history,
+    importers,
+    metrics,
+    mixing,
+    networks,
+    restored,
+    splits,
+    valence,
+)
 from train.augment import augmented
 from train.checkpoint import Progress, recipe_of, saved
 from train.losses import losses, optimizer
 from train.networks import VALENCE_AROUSAL
 from train.recipe import ALL_LAYERS, Recipe, trained_layers
+from train.step import chosen
 from train.targets import Targets, targets
 
 __all__ = ["build", "fit", "predict", "recipe_of", "saved"]
 
 Told = Callable[[dict[str, float]], object]
+
+SOME = 1000
+"""So many training faces show what the layers of a file say."""
 
 
 def fit(
@@ -43,14 +59,15 @@ def fit(
 
     teacher  file of `train distill`
     exclude  CSV of `train audit`: the training faces that it names stay out
-    start    folder of a run with the same network: begin with its best weights, to go on learning from other faces;
-             no validation face is judged that this run has learned from, and the manifest names its faces too
+    start    folder of a run with the same network, or a `.tflite` file of it: begin with its (best) weights, to go on
+             learning from other faces; no validation face is judged that this run has learned from, and the manifest
+             names its faces too. A file does not say which faces it has learned from
     told     is called after each epoch with what was measured
     SettingsError if `run` was begun with another recipe or other data.
     """
     faces = importers.read_all(paths)
     training, excluded = _without(data.trainable(faces), exclude)
-    before = data.Trained.read(start / "manifest.txt") if start else None
+    before = data.Trained.read(start / "manifest.txt") if start and start.is_dir() else None
     validation = _validation(faces, recipe, before)
     splits.refuse_absent(faces)
     aims = targets(training, recipe, teacher)
@@ -58,7 +75,7 @@ def fit(
     checkpoint.begin(run, _description(recipe, paths, training, aims, teacher, excluded, start, seen), seen)
 
     with _precision(recipe.precision):
-        progress = _start_or_resume(run, recipe, start)
+        progress = _start_or_resume(run, recipe, start, training)
         with _bar(aims, recipe, progress) as bar, history.Board(run / "tensorboard", progress.history) as board:
             for epoch in range(len(progress.history), recipe.epochs):
                 if progress.stalled(recipe.patience):
@@ -169,12 +186,12 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _start_or_resume(run: Path, recipe: Recipe, start: Path | None) -> Progress:
+def _start_or_resume(run: Path, recipe: Recipe, start: Path | None, training: data.FaceSet) -> Progress:
     begun = (run / "history.json").is_file()
     keras.utils.set_random_seed(recipe.seed)
     model = build(recipe, "" if begun else recipe.weights)
     if start and not begun:
-        checkpoint.take_over(model, start)
+        _take_over(model, start, training, recipe)
     steps = optimizer(recipe)
     steps.build(model.trainable_variables)
     policy = keras.config.dtype_policy()
@@ -185,6 +202,14 @@ def _start_or_resume(run: Path, recipe: Recipe, start: Path | None) -> Progress:
     progress = Progress(model, steps, judge, average, [])
     checkpoint.resume(run, progress)
     return progress
+
+
+def _take_over(model: Any, start: Path, training: data.FaceSet, recipe: Recipe) -> None:
+    if start.is_dir():
+        checkpoint.take_over(model, start)
+    else:
+        some = training.where(np.arange(len(training)) < SOME)
+        restored.take_over(model, start, data.inputs(some, recipe.input))
 
 
 def _stage(progress: Progress, recipe: Recipe, epoch: int) -> None:
@@ -219,10 +244,10 @@ def _train_epoch(progress: Progress, faces: data.FaceSet, aims: Targets, recipe:
     order = aims.drawn(rng)
     steps = _steps(order, recipe)
     bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
-    found = []
-    for step, (x, y, weights) in enumerate(_ahead(_batches(faces, aims, recipe, epoch, order, rng))):
+    found, learn = [], chosen(progress.model, progress.optimizer, recipe)
+    for step, batch in enumerate(_ahead(_batches(faces, aims, recipe, epoch, order, rng))):
         progress.optimizer.learning_rate = learning_rate(epoch + step / steps, recipe)
-        found.append(float(progress.model.train_on_batch(x, y, sample_weight=weights, return_dict=True)["loss"]))
+        found.append(learn(batch))
         _follow(progress, recipe.average, epoch * steps + step)
         bar.update()
     return float(np.mean(found))
