@@ -166,10 +166,9 @@ def test_the_weights_of_a_file_answer_as_the_file_and_go_on_learning(stripes):
     network = build(of_the_nano(**{"input.side": "48"}))
     restored.take_over(network, NANO, pictures)
     said = models.opened(NANO).logits(faces.pixels)
-    for training in (False, True):
-        found = np.asarray(network(pictures, training=training)["label"])
-        assert (found.argmax(axis=1) == said.argmax(axis=1)).mean() > 0.9
-        assert np.abs(found - said).mean() < 0.1 * said.std()
+    found, learning = (np.asarray(network(pictures, training=each)["label"]) for each in (False, True))
+    assert np.abs(found - said).mean() < 0.1 * said.std()
+    np.testing.assert_allclose(learning, found, atol=0.02)
 
 
 def test_a_run_can_start_from_a_file(stripes, tmp_path):
@@ -180,8 +179,9 @@ def test_a_run_can_start_from_a_file(stripes, tmp_path):
     chosen = of_the_nano(**{"input.side": "48", "peak_rate": "0", "average": "0"})
     fit([stripes], tmp_path / "on", chosen, start=NANO)
     faces = importers.read(stripes)
-    found = predict(saved(tmp_path / "on"), faces, chosen.input)["label"].argmax(axis=1)
-    assert (found == models.opened(NANO).logits(faces.pixels).argmax(axis=1)).mean() > 0.8
+    found = predict(saved(tmp_path / "on"), faces, chosen.input)["label"]
+    said = models.opened(NANO).logits(faces.pixels)
+    assert np.abs(found - said).mean() < 0.2 * said.std()
     card, described = Classifier.read(NANO).card, json.loads((tmp_path / "on" / "run.json").read_text())
     assert described["start"] == {
         "run": NANO.name,
@@ -196,6 +196,14 @@ def test_a_file_of_another_network_cannot_be_started_from(stripes, tmp_path, set
 
     with pytest.raises(SettingsError, match=r"emotion-7-nano\.tflite: not this network with the head 'label'"):
         fit([stripes], tmp_path / "on", changed(of_the_nano(), settings), start=NANO)
+
+
+@pytest.mark.parametrize("network", ["mini-xception", "mobilenet-v2", "convolutional"])
+def test_of_a_network_with_other_layers_that_learn_nothing_is_taken_over(network):
+    from train import restored
+    from train.fit import build
+
+    assert restored._folded(build(changed(Recipe(), {"network": network}))) == {}
 
 
 def test_a_file_teaches_beside_a_run_the_head_that_it_has(stripes, teacher, tmp_path):

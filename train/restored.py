@@ -1,6 +1,6 @@
 """The weights of a `.tflite` file, to go on learning from: what ships can be taught its owner's faces."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from train.models import opened
 Floats = NDArray[np.float32]
 
 LEARNED = (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.FULLY_CONNECTED)
-"""Operations with weights; any other kind of layer with weights makes the numbers of layers differ."""
+"""The operations whose weights are read."""
 
 
 def take_over(model: Any, file: Path, faces: Floats) -> None:
@@ -27,29 +27,36 @@ def take_over(model: Any, file: Path, faces: Floats) -> None:
     """
     asked = opened(file)
     head = asked.heads[0]
-    convolutions = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
-    followers = [_follower(model, layer) for layer in convolutions]
-    dense = [model.get_layer(head)] if head in model.output else []
-    found = [*_weights(file.read_bytes())]
-    shapes = [tuple(layer.kernel.shape) for layer in (*convolutions, *dense)]
-    if not dense or None in followers or shapes != [kernel.shape for kernel, _ in found]:
+    folded, found = _folded(model), [*_weights(file.read_bytes())]
+    layers = [*folded, *([model.get_layer(head)] if head in model.output else [])]
+    if not folded or [tuple(layer.kernel.shape) for layer in layers] != [kernel.shape for kernel, _ in found]:
         raise SettingsError(
             f"{file}: not this network with the head {head!r}, or one that is not convolutions with batch "
             "normalization: give --set the network and input.side that its card names, or another file"
         )
-    for layer, follower, (kernel, bias) in zip(convolutions, followers, found, strict=False):
-        layer.set_weights([kernel])
-        _unfold(follower, bias, np.zeros_like(bias), np.full_like(bias, 1 - follower.epsilon))
+    *inner, (kernel, bias) = found
     order = [asked.labels.index(label) for label in HEADS[head]]
-    dense[0].set_weights([each[..., order] for each in found[-1]])
-    for follower, (_, bias), (mean, variance) in zip(followers, found, _said(model, convolutions, faces), strict=False):
-        _unfold(follower, bias, mean, variance)
+    layers[-1].set_weights([kernel[:, order], bias[order]])
+    _fill(model, folded, inner, faces)
 
 
-def _follower(model: Any, layer: Any) -> Any:
-    """The batch normalization that reads what a layer says; None if there is none, or the layer has a bias."""
-    found = [each for each in model.layers if type(each).__name__ == "BatchNormalization"]
-    return next((each for each in found if each.input is layer.output and not layer.use_bias), None)
+def _folded(model: Any) -> dict[Any, Any]:
+    """Each convolution, in order, and the batch normalization that reads it; empty if any other layer but a head
+    learns something."""
+    kinds = {layer: type(layer).__name__ for layer in model.layers if layer.weights and layer.name not in model.output}
+    readers = {id(layer.input): layer for layer, kind in kinds.items() if kind == "BatchNormalization"}
+    found = {layer: readers.get(id(layer.output)) for layer, kind in kinds.items() if kind == "Conv2D"}
+    whole = len(found) + len(readers) == len(kinds) and None not in found.values()
+    return found if whole and not any(layer.use_bias for layer in found) else {}
+
+
+def _fill(model: Any, folded: dict[Any, Any], found: list[tuple[Floats, Floats]], faces: Floats) -> None:
+    """First as the file has it, which shows what the convolutions say; by that it is unfolded."""
+    for (layer, reader), (kernel, bias) in zip(folded.items(), found, strict=True):
+        layer.set_weights([kernel])
+        _unfold(reader, bias, np.zeros_like(bias), np.full_like(bias, 1 - reader.epsilon))
+    for reader, (_, bias), (mean, variance) in zip(folded.values(), found, _said(model, folded, faces), strict=True):
+        _unfold(reader, bias, mean, variance)
 
 
 def _unfold(layer: Any, bias: Floats, mean: Floats, variance: Floats) -> None:
@@ -57,7 +64,7 @@ def _unfold(layer: Any, bias: Floats, mean: Floats, variance: Floats) -> None:
     layer.set_weights([np.sqrt(variance + layer.epsilon), bias + mean, mean, variance])
 
 
-def _said(model: Any, convolutions: list[Any], faces: Floats) -> Iterator[tuple[Floats, Floats]]:
+def _said(model: Any, convolutions: Iterable[Any], faces: Floats) -> Iterator[tuple[Floats, Floats]]:
     """Mean and variance of each channel of what each convolution says."""
     import keras
 
