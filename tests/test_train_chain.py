@@ -206,6 +206,19 @@ def test_of_a_network_with_other_layers_that_learn_nothing_is_taken_over(network
     assert restored._folded(build(changed(Recipe(), {"network": network}))) == {}
 
 
+def test_a_float16_file_has_no_weights_that_fit_a_network():
+    """They are unpacked as it runs; so it is refused like a file of another network."""
+    import tensorflow as tf
+
+    from train import restored
+    from train.fit import build
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(build(of_the_nano()))
+    converter.optimizations, converter.target_spec.supported_types = [tf.lite.Optimize.DEFAULT], [tf.float16]
+    found = [kernel.shape for kernel, _ in restored._weights(converter.convert())]
+    assert found and set(found) == {(0,)}
+
+
 def test_a_file_teaches_beside_a_run_the_head_that_it_has(stripes, teacher, tmp_path):
     from train import metrics, models
     from train.distill import distill

@@ -83,13 +83,18 @@ def fit(
                 _stage(progress, recipe, epoch)
                 figures = {"epoch": epoch + 1, "loss": _train_epoch(progress, training, aims, recipe, epoch, bar)}
                 figures |= {"learning_rate": learning_rate(epoch, recipe)} | _validate(progress, validation, recipe)
-                progress.history.append(figures)
-                checkpoint.keep(run, progress)
-                history.draw(progress.history, run / "history.png")
+                _keep(run, progress, figures)
                 board.tell(figures)
-                tqdm.write(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
                 if told:
                     told(figures)
+
+
+def _keep(run: Path, progress: Progress, figures: dict[str, float]) -> None:
+    """Save the epoch and show what was measured after it."""
+    progress.history.append(figures)
+    checkpoint.keep(run, progress)
+    history.draw(progress.history, run / "history.png")
+    tqdm.write(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
 
 def learning_rate(epoch: float, recipe: Recipe) -> float:

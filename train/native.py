@@ -75,7 +75,7 @@ def _convolution(layer: Any, x: Any) -> Any:
 
 
 def _padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    """ "same" as TensorFlow has it: what is odd goes to the far end."""
+    """Before and behind, for the padding that TensorFlow calls "same": what is odd goes behind."""
     both = max((-(-side // stride) - 1) * stride + kernel - side, 0)
     return both // 2, both - both // 2
 

@@ -85,8 +85,12 @@ def _weights(network: bytes) -> Iterator[tuple[Floats, Floats]]:
 
 
 def _floats(model: Any, tensor: Any) -> Floats:
-    """What a constant stands for; a scale for each of the first axis, or one for all, if it is quantized."""
+    """What a constant stands for, with a scale for each of the first axis, or one for all, if it is quantized; empty
+    for what a float16 file only computes when it runs."""
+    stored = model.buffers[tensor.buffer].data
+    if stored is None:
+        return np.empty(0, np.float32)
     kinds = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32, schema.TensorType.FLOAT32: np.float32}
-    data = np.frombuffer(bytes(model.buffers[tensor.buffer].data), kinds[tensor.type]).reshape(tensor.shape)
+    data = np.frombuffer(bytes(stored), kinds[tensor.type]).reshape(tensor.shape)
     scale = np.array(tensor.quantization.scale if data.dtype != np.float32 else [1.0], np.float32)
     return np.asarray(data * scale.reshape(-1, *[1] * (data.ndim - 1)), np.float32)
